@@ -1,0 +1,60 @@
+"""The errors a user can cause or must act on; imports the standard library only.
+
+    SweepError                  exit code 1
+    ├── UserError               exit code 2: a mistake in what was asked for; nothing was written
+    │   ├── ConfigError         a sweep file, an override, a name
+    │   ├── DatasetError        a data set that is missing, broken or too small
+    │   └── ExperimentError     an experiment that is missing, different, damaged or in use
+    ├── ResourceError           exit code 3: no node can give what a trial asks for, or no cluster answers
+    └── StorageError            exit code 1 (2 before training): no space, no permission, not shared by the nodes
+
+Every message is one line that says what was given, what is allowed and what to do next. Anything else that
+escapes is a bug and keeps its traceback.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SweepError(Exception):
+    """An error that is explained to the user in one line, without a traceback."""
+
+    exit_code = 1
+
+
+class UserError(SweepError):
+    """A mistake in what the user asked for."""
+
+    exit_code = 2
+
+
+class ConfigError(UserError):
+    """A sweep file, an override or a name that cannot be accepted."""
+
+
+class DatasetError(UserError):
+    """A data set that is missing, broken or smaller than asked for."""
+
+
+class ExperimentError(UserError):
+    """An experiment that is missing, different from the one asked for, damaged or in use."""
+
+
+class ResourceError(SweepError):
+    """Resources that no node has, or a cluster that does not answer."""
+
+    exit_code = 3
+
+
+class StorageError(SweepError):
+    """A storage path without space or permission, or one that the nodes do not share."""
+
+    exit_code = 2
+
+
+def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
+    """Gives the one-line message for a name that is not among `allowed`, with the nearest valid one."""
+    names = sorted(allowed)
+    nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
+    hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
+    return f"unknown {kind} {given!r}; choose from {', '.join(names)}{hint}"
