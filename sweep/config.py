@@ -87,7 +87,8 @@ class TrialConfig:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "TrialConfig":
         """Reads what `to_json` gave."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+        return cls(**values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,7 +271,7 @@ def _read_tables(sweep: str) -> dict[str, Any]:
         raise ConfigError(f"{unknown('sweep', sweep, built_in_sweeps())}; or give the path of a .toml file")
     try:
         text = Path(sweep).read_text() if is_path else (_sweep_folder() / f"{sweep}.toml").read_text()
-        tables = tomllib.loads(text)
+        tables: dict[str, Any] = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the sweep file {sweep}: {getattr(error, 'strerror', None) or error}") from None
     except tomllib.TOMLDecodeError as error:

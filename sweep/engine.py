@@ -100,7 +100,7 @@ class ReferenceEngine:
         order = shuffle(len(self._images), self._trial.seeds[replicate], epoch).to(self._device)
         total_loss = torch.zeros((), dtype=torch.float64, device=self._device)
         correct = torch.zeros((), dtype=torch.int64, device=self._device)
-        for batch in order.split(self._trial.batch_size):
+        for batch in torch.split(order, self._trial.batch_size):
             images, labels = self._images[batch], self._labels[batch]
             logits = model(images)
             loss = self._loss(logits, labels)
@@ -114,7 +114,7 @@ class ReferenceEngine:
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
         """Gives the logits `[R, N, C]` of images `[N, D]`, on the CPU, without learning."""
-        chunks = images.to(self._device).split(SCORING_BATCH)
+        chunks = torch.split(images.to(self._device), SCORING_BATCH)
         return torch.stack([torch.cat([model(chunk) for chunk in chunks]) for model in self._models]).cpu()
 
     def state(self) -> dict[str, Tensor]:
@@ -136,7 +136,7 @@ class ReferenceEngine:
             vector_to_parameters(state["parameters"][replicate].to(self._device), parameters)
             sizes = [p.numel() for p in parameters]
             for key in ("exp_avg", "exp_avg_sq"):
-                parts = state[key][replicate].to(self._device).split(sizes)
+                parts = torch.split(state[key][replicate].to(self._device), sizes)
                 for parameter, part in zip(parameters, parts, strict=True):
                     optimizer.state[parameter][key] = part.view_as(parameter).clone()
             for parameter in parameters:

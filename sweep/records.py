@@ -16,6 +16,7 @@ Imports neither torch nor ray. Axis letters: R replicates, N test images, C clas
 import dataclasses
 import hashlib
 import io
+import itertools
 import json
 import math
 import re
@@ -88,7 +89,7 @@ class Manifest:
     def parameters(self, trial: TrialConfig) -> int:
         """Number of trained parameters of one replicate of a trial."""
         sizes = [math.prod(self.dataset.image_shape), *trial.layers, len(self.dataset.class_names)]
-        return sum((inputs + 1) * outputs for inputs, outputs in zip(sizes, sizes[1:], strict=False))
+        return sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -314,7 +315,7 @@ class Experiment:
         """Gives the done record of a trial; None if there is none, or if it is damaged: then it is trained again."""
         try:
             fields = _unseal(self.storage.read(f"trials/{trial_id}/done.json"))
-            rows = [
+            rows: list[dict[str, Any]] = [
                 {key: math.nan if value is None else value for key, value in row.items()}
                 for row in fields["replicates"]
             ]
