@@ -253,7 +253,7 @@ def _flat(sweep: SweepConfig) -> dict[str, Any]:
         for name, units in tables.pop("layers").items()
         if HIDDEN_LAYERS.get(name) != tuple(units)
     }
-    axes = tables.pop("axes")
+    axes: dict[str, Any] = tables.pop("axes")
     return tables | axes | layers
 
 
@@ -270,8 +270,8 @@ def _read_tables(sweep: str) -> dict[str, Any]:
     if not is_path and sweep not in built_in_sweeps():
         raise ConfigError(f"{unknown('sweep', sweep, built_in_sweeps())}; or give the path of a .toml file")
     try:
-        text = Path(sweep).read_text() if is_path else (_sweep_folder() / f"{sweep}.toml").read_text()
-        tables: dict[str, Any] = tomllib.loads(text)
+        text: str = Path(sweep).read_text() if is_path else (_sweep_folder() / f"{sweep}.toml").read_text()
+        tables = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the sweep file {sweep}: {getattr(error, 'strerror', None) or error}") from None
     except tomllib.TOMLDecodeError as error:

@@ -177,10 +177,11 @@ class Predictions:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A checkpoint whose hash was right when it was read."""
+    """What training resumes from after `epoch`; the hash is of the content as written or as read."""
 
     epoch: int
     file: str
+    sha256: str
     content: bytes
 
 
@@ -265,16 +266,16 @@ class Experiment:
 
     # ---- trials
 
-    def write_checkpoint(self, trial_id: str, epoch: int, content: bytes) -> str:
-        """Writes what training resumes from after `epoch`, keeps the last two, and gives the file's name."""
+    def write_checkpoint(self, trial_id: str, epoch: int, content: bytes) -> Checkpoint:
+        """Writes what training resumes from after `epoch`, and keeps the last two."""
         folder = f"trials/{trial_id}"
         digest = hashlib.sha256(content).hexdigest()
         file = f"checkpoint-{epoch:04d}-{digest[:16]}.pt"
         self.storage.write(f"{folder}/{file}", content)
         others = [name for name in self._checkpoints(trial_id) if name != file]
-        for old in others[: len(others) - (_KEPT_CHECKPOINTS - 1)]:
+        for old in others[: max(len(others) - (_KEPT_CHECKPOINTS - 1), 0)]:
             self.storage.delete(f"{folder}/{old}")
-        return file
+        return Checkpoint(epoch=epoch, file=file, sha256=digest, content=content)
 
     def read_checkpoint(self, trial_id: str) -> Checkpoint | None:
         """Gives the newest checkpoint whose hash is right; damaged ones are set aside as `.corrupt`."""
@@ -285,11 +286,17 @@ class Experiment:
                 content = self.storage.read(path)
             except FileNotFoundError:
                 continue  # another writer of the same trial has just replaced it
-            if hashlib.sha256(content).hexdigest().startswith(prefix):
-                return Checkpoint(epoch=int(epoch), file=file, content=content)
+            digest = hashlib.sha256(content).hexdigest()
+            if digest.startswith(prefix):
+                return Checkpoint(epoch=int(epoch), file=file, sha256=digest, content=content)
             self.storage.rename(path, f"{path}.corrupt")
             self.log_event("checkpoint_corrupt", trial_id=trial_id, file=file)
         return None
+
+    def checkpointed_epoch(self, trial_id: str) -> int:
+        """The epoch of the newest checkpoint, unread; 0 if there is none."""
+        names = self._checkpoints(trial_id)
+        return int(_CHECKPOINT.fullmatch(names[-1])[1]) if names else 0  # type: ignore[index]
 
     def write_predictions(self, trial_id: str, predictions: Predictions) -> str:
         """Writes the predictions and gives the SHA-256 of the file."""

@@ -1,0 +1,231 @@
+"""The command `sweep`: verbs, options, exit codes. No logic: each verb reads its words and calls one function."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sweep.config import SweepConfig, check_experiment_name, load_sweep
+from sweep.errors import SweepError
+from sweep.records import list_experiments, open_experiment, read_records
+from sweep.storage import Storage
+
+_EXIT_CODES = (
+    "Exit codes: 0 complete; 1 incomplete, or a trial failed; 2 a mistake in what was asked for; "
+    "3 the resources asked for cannot be met; 130 / 143 stopped by Ctrl-C / SIGTERM."
+)
+
+app = typer.Typer(
+    help=f"Which of these model choices is really better, and by how much?\n\n{_EXIT_CODES}",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+StorageOption = Annotated[str, typer.Option("--storage", help="Folder of all experiments.")]
+AddressOption = Annotated[
+    str | None, typer.Option(help="Ray cluster to join (host:port or auto); without it a private one is started.")
+]
+DataDirOption = Annotated[
+    str | None, typer.Option(help="Folder with the data set in torchvision's layout; the user's cache without it.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Print failures and the final result only.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command(help=f"Run a sweep, or go on with it.\n\n{_EXIT_CODES}")
+def run(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[SWEEP] [KEY=VALUE]...",
+            help="A built-in sweep (mnist, published, smoke) or a .toml file, and what to change in it, "
+            "such as epochs=3 depth=shallow,deep seeds=0..4 num_cpus=2. Default: mnist.",
+        ),
+    ] = None,
+    storage: StorageOption = "experiments",
+    name: Annotated[str | None, typer.Option(help="Name of the experiment; the sweep's name without it.")] = None,
+    address: AddressOption = None,
+    data_dir: DataDirOption = None,
+    extend: Annotated[bool, typer.Option("--extend", help="Add seeds or axis values to the experiment.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be trained; train nothing.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Trains every grid point of a sweep that is not finished yet, then writes the report."""
+    given = list(words or [])
+    sweep_name = given.pop(0) if given and ("=" not in given[0] or given[0].endswith(".toml")) else "mnist"
+    sweep = load_sweep(sweep_name, given)
+    experiment_name = check_experiment_name(name or sweep.name)
+    if dry_run:
+        _print_plan(sweep, data_dir)
+    else:
+        _launch(sweep, storage, experiment_name, address, data_dir, quiet=quiet, extend=extend)
+
+
+@app.command(help=f"Go on with an experiment.\n\n{_EXIT_CODES}")
+def resume(
+    name: str,
+    storage: StorageOption = "experiments",
+    address: AddressOption = None,
+    data_dir: DataDirOption = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Run exactly the failed trials again.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Trains what is left of an experiment, then writes the report."""
+    experiment = open_experiment(Storage(storage), check_experiment_name(name))
+    manifest = experiment.read_manifest()
+    assert manifest
+    _launch(manifest.sweep, storage, name, address, data_dir, quiet=quiet, only_failed=failed)
+
+
+@app.command()
+def status(name: str, storage: StorageOption = "experiments", as_json: JsonOption = False) -> None:
+    """Say how far an experiment is."""
+    experiment = open_experiment(Storage(storage), check_experiment_name(name))
+    records = read_records(experiment)
+    rows = [
+        {
+            "trial_id": trial.trial_id,
+            "state": "done"
+            if trial.trial_id in records.done
+            else "failed"
+            if trial.trial_id in records.failed
+            else "left",
+            "epoch": trial.epochs if trial.trial_id in records.done else experiment.checkpointed_epoch(trial.trial_id),
+            "epochs": trial.epochs,
+            "reason": records.failed.get(trial.trial_id, ""),
+        }
+        for trial in records.manifest.trials
+    ]
+    counts = {state: sum(row["state"] == state for row in rows) for state in ("done", "failed", "left")}
+    if as_json:
+        print(json.dumps({"name": name, "complete": records.complete, **counts, "trials": rows}, indent=1))
+        return
+    print(f"{name}: {counts['done']}/{len(rows)} trials done, {counts['failed']} failed, {counts['left']} left")
+    for row in rows:
+        if row["state"] != "done":
+            print(
+                f"  {row['state']:6} {row['trial_id']}  epoch {row['epoch']}/{row['epochs']}  {row['reason']}".rstrip()
+            )
+
+
+@app.command(name="list")
+def list_(storage: StorageOption = "experiments", as_json: JsonOption = False) -> None:
+    """List the experiments in the storage path."""
+    rows = []
+    for name in list_experiments(Storage(storage)):
+        records = read_records(open_experiment(Storage(storage), name))
+        rows.append(
+            {
+                "name": name,
+                "done": len(records.done),
+                "failed": len(records.failed),
+                "trials": len(records.manifest.trials),
+                "created": records.manifest.created,
+            }
+        )
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        print(
+            f"{row['name']}: {row['done']}/{row['trials']} trials done, {row['failed']} failed, made {row['created']}"
+        )
+    if not rows:
+        print(f"no experiments in {storage}; make one with: sweep run")
+
+
+@app.command()
+def report(
+    names: list[str],
+    storage: StorageOption = "experiments",
+    out: Annotated[str | None, typer.Option(help="Folder for the report; reports/NAME without it.")] = None,
+) -> None:
+    """Write the report of one experiment, or of several side by side."""
+    from sweep.report import write_report
+
+    experiments = [open_experiment(Storage(storage), check_experiment_name(name)) for name in names]
+    page = write_report(experiments, Path(out or f"reports/{'+'.join(names)}"))
+    print(f"report: {page}")
+
+
+def main() -> None:
+    """Runs the command; a user's mistake prints one line and no traceback."""
+    try:
+        app(standalone_mode=True)
+    except SweepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def _launch(
+    sweep: SweepConfig,
+    storage: str,
+    name: str,
+    address: str | None,
+    data_dir: str | None,
+    *,
+    quiet: bool,
+    extend: bool = False,
+    only_failed: bool = False,
+) -> None:
+    from sweep.display import make_display
+    from sweep.launch import Launch, resume_command, run_sweep
+
+    launch = Launch(
+        storage=Storage(storage),
+        name=name,
+        command=shlex.join(["sweep", *sys.argv[1:]]),
+        address=address,
+        data_dir=data_dir,
+        extend=extend,
+        only_failed=only_failed,
+    )
+    outcome = run_sweep(sweep, launch, make_display(quiet=quiet))
+    _print_outcome(launch.experiment, Path("reports") / name)
+    if not outcome.complete:
+        if outcome.problem:
+            print(f"error: {outcome.problem}", file=sys.stderr)
+        failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
+        print(
+            f"INCOMPLETE {outcome.done}/{outcome.total}{failed}; go on with: {resume_command(launch)}", file=sys.stderr
+        )
+    sys.exit(outcome.exit_code)
+
+
+def _print_outcome(experiment: object, out: Path) -> None:
+    """Prints the table of what is finished and writes the report."""
+
+
+def _print_plan(sweep: SweepConfig, data_dir: str | None) -> None:
+    from sweep.datasets import load_dataset
+    from sweep.plan import disk_estimate_gb, make_manifest
+
+    dataset = load_dataset(sweep.dataset, validation_size=sweep.validation_size, data_dir=data_dir)
+    manifest = make_manifest(sweep, dataset, name=sweep.name, command="", engine="reference", fingerprint={})
+    table = Table(box=None, pad_edge=False)
+    for heading in (*manifest.axes, "hidden layers", "parameters"):
+        table.add_column(heading, justify="right" if heading == "parameters" else "left")
+    for trial in manifest.trials:
+        point = [str(trial.point[axis]) for axis in manifest.axes]
+        table.add_row(*point, "-".join(map(str, trial.layers)), f"{manifest.parameters(trial):,}")
+    Console().print(table)
+    models = len(manifest.trials) * len(sweep.seeds)
+    sizes = manifest.dataset
+    parameters = [manifest.parameters(trial) for trial in manifest.trials]
+    needed = disk_estimate_gb(manifest.trials, num_parameters=parameters, dataset=sizes)
+    print(
+        f"{len(manifest.trials)} grid points x {len(sweep.seeds)} seeds = {models} models, {sweep.epochs} epochs each\n"
+        f"{sizes.name}: {sizes.train_size:,} training, {sizes.validation_size:,} validation, "
+        f"{sizes.test_size:,} test images\n"
+        f"selection by {sweep.selection.replace('_', ' ')}; at most about {needed:.2f} GB on disk"
+    )

@@ -1,0 +1,186 @@
+"""Shows a run while it goes on: one live table on a terminal, else one line per finished trial.
+
+Owns nothing but words and layout; see `sweep.launch.Display` for who calls what.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Mapping
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from sweep.config import TrialConfig
+from sweep.records import Manifest
+
+# A step costs time beyond its arithmetic: about that of this many parameters, on the machines measured.
+_STEP_OVERHEAD_PARAMETERS = 40_000
+_SHOWN_TRIALS = 12
+
+
+class Lines:
+    """Prints one line for each event that a log should have; also what a live table is drawn from.
+
+    Args:
+        console: Where to print; standard error, so that standard output stays the command's answer.
+        quiet: Whether only failures are printed.
+    """
+
+    def __init__(self, console: Console, *, quiet: bool = False) -> None:
+        self._console, self._quiet = console, quiet
+        self._trials: dict[str, TrialConfig] = {}
+        self._weights: dict[str, float] = {}
+        self._epochs: dict[str, int] = {}
+        self._latest: dict[str, Mapping[str, float]] = {}
+        self._running: list[str] = []
+        self._total = self._done = self._failed = 0
+        self._begun = time.monotonic()
+        self._work_before: float | None = None
+
+    def say(self, text: str) -> None:
+        """Shows one line."""
+        if not self._quiet:
+            self._console.print(text, style="dim", highlight=False, soft_wrap=True)
+
+    def begin(self, manifest: Manifest, left: list[TrialConfig]) -> None:
+        """Training starts; the trials that are not `left` are finished."""
+        self._trials = {trial.trial_id: trial for trial in left}
+        self._weights = {
+            trial.trial_id: len(trial.seeds) * (manifest.parameters(trial) + _STEP_OVERHEAD_PARAMETERS)
+            for trial in left
+        }
+        self._total, self._done = len(manifest.trials), len(manifest.trials) - len(left)
+        replicates = sum(len(trial.seeds) for trial in left)
+        self.say(f"{manifest.name}: {len(left)} of {self._total} trials to train, {replicates} models")
+
+    def started(self, trial_id: str) -> None:
+        """A worker has taken the trial."""
+        if trial_id not in self._running:
+            self._running.append(trial_id)
+
+    def epoch(self, trial_id: str, metrics: Mapping[str, float]) -> None:
+        """An epoch has ended."""
+        self._note(trial_id, metrics)
+
+    def done(self, trial_id: str, metrics: Mapping[str, float]) -> None:
+        """The trial is finished."""
+        self._note(trial_id, metrics)
+        self._end_of(trial_id)
+        self._done += 1
+        left = self.time_left()
+        self.say(
+            f"[{self._done}/{self._total}] {trial_id}  {_score(metrics)}  "
+            f"{metrics['train_time_s']:.1f} s{f', {left} left' if left else ''}"
+        )
+
+    def failed(self, trial_id: str, reason: str) -> None:
+        """The trial has failed."""
+        self._end_of(trial_id)
+        self._failed += 1
+        self._console.print(
+            Text(f"FAILED {trial_id}: {reason} (trials/{trial_id}/error.txt)", style="red"), soft_wrap=True
+        )
+
+    def retried(self, trial_id: str, reason: str) -> None:
+        """The trial's worker or node was lost."""
+        self.say(f"retrying {trial_id}: {reason}")
+
+    def end(self) -> None:
+        """Training has ended."""
+
+    def time_left(self) -> str:
+        """Says how long it may take, from the work done since the first epoch ended; "" before."""
+        # Trials that go on from a checkpoint begin with work that this run did not do.
+        total = sum(weight * self._trials[trial_id].epochs for trial_id, weight in self._weights.items())
+        work = sum(self._weights[trial_id] * epoch for trial_id, epoch in self._epochs.items())
+        if self._work_before is None:
+            self._work_before, self._begun = work, time.monotonic()
+        if work <= self._work_before:
+            return ""
+        seconds = (total - work) * (time.monotonic() - self._begun) / (work - self._work_before)
+        return f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
+
+    def _note(self, trial_id: str, metrics: Mapping[str, float]) -> None:
+        self._epochs[trial_id] = int(metrics["epoch"])
+        self._latest[trial_id] = metrics
+        self.time_left()
+
+    def _end_of(self, trial_id: str) -> None:
+        if trial_id in self._running:
+            self._running.remove(trial_id)
+
+
+class LiveTable(Lines):
+    """Draws one table that stays in place: what runs, what it has reached, what is left."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._lock = threading.RLock()
+        self._live: Live | None = None
+        self._recent: list[str] = []
+
+    def begin(self, manifest: Manifest, left: list[TrialConfig]) -> None:
+        """Training starts; the trials that are not `left` are finished."""
+        super().begin(manifest, left)
+        self._live = Live(console=self._console, get_renderable=self._draw, refresh_per_second=4, transient=True)
+        self._live.start()
+
+    def done(self, trial_id: str, metrics: Mapping[str, float]) -> None:
+        """The trial is finished."""
+        self._note(trial_id, metrics)
+        self._end_of(trial_id)
+        self._done += 1
+        self._recent = [trial_id, *self._recent]
+
+    def end(self) -> None:
+        """Training has ended."""
+        if self._live:
+            self._live.stop()
+            self._live = None
+
+    def _draw(self) -> RenderableType:
+        table = Table(box=None, pad_edge=False)
+        for heading in ("trial", "epoch", "train", "validation", "state"):
+            table.add_column(heading, justify="right" if heading in ("epoch", "train", "validation") else "left")
+        running, recent = list(self._running), list(self._recent)
+        shown = running[:_SHOWN_TRIALS] + recent[: max(_SHOWN_TRIALS - len(running), 0)]
+        for trial_id in shown:
+            metrics = self._latest.get(trial_id, {})
+            table.add_row(
+                trial_id,
+                f"{self._epochs.get(trial_id, 0)}/{self._trials[trial_id].epochs}",
+                _percent(metrics.get("train_accuracy")),
+                _percent(metrics.get("validation_accuracy")),
+                Text("running", style="cyan") if trial_id in running else Text("done", style="green"),
+            )
+        to_do = self._total - self._done - self._failed - len(running)
+        counts = f"{self._done} done, {len(running)} running, {to_do} to do" + (
+            f", {self._failed} failed" if self._failed else ""
+        )
+        left = self.time_left()
+        line = Table.grid(padding=(0, 2))
+        line.add_row(
+            ProgressBar(total=self._total, completed=self._done, width=30), counts, f"{left} left" if left else ""
+        )
+        return Group(table, line)
+
+
+def make_display(*, quiet: bool) -> Lines:
+    """Gives the display that fits where the output goes."""
+    console = Console(stderr=True)
+    return LiveTable(console) if console.is_terminal and not quiet else Lines(console, quiet=quiet)
+
+
+def _score(metrics: Mapping[str, float]) -> str:
+    validation = metrics.get("validation_accuracy", math.nan)
+    if math.isfinite(validation):
+        return f"validation accuracy {validation:.2%}"
+    return f"training accuracy {metrics['train_accuracy']:.2%}"
+
+
+def _percent(value: float | None) -> str:
+    return f"{value:.2%}" if value is not None and math.isfinite(value) else ""

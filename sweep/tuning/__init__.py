@@ -1,0 +1,15 @@
+"""Ray: a cluster to train on, and one Ray trial per grid point still to do.
+
+The only room that imports ray. Ray schedules and restarts; what happened is read from the experiment's files.
+
+    callbacks.py    what Tune calls in the driver
+    cluster.py      starts a private local cluster or joins the user's, and checks that a trial can run on it
+    guard.py        a small process that outlives a killed driver and ends the Ray processes it left behind
+    loop.py         runs trials through Tune, and passes on what they report
+    trainable.py    what a worker executes
+"""
+
+from sweep.tuning.cluster import Cluster, Node, check_resources, local_node, share_of_gpu
+from sweep.tuning.loop import run_trials
+
+__all__ = ["Cluster", "Node", "check_resources", "local_node", "run_trials", "share_of_gpu"]

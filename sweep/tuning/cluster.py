@@ -1,0 +1,174 @@
+"""A Ray cluster to train on: a private one on this machine, or the user's own.
+
+Ray must be told several things before it is imported, and says little that a user can act on; so the settings, the
+checks before anything is trained, and the messages are here.
+"""
+
+import contextlib
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+from sweep.config import Resources
+from sweep.errors import ResourceError
+from sweep.tuning.guard import Guard
+
+_QUIET = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    # Tune's own snapshots are never read; every write of one is work for nothing.
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    "TUNE_MAX_PENDING_TRIALS_PG": "64",
+    # Ours are installed after ray.init, and one of them must stay in force.
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # Its warning would come after ours, and hangs all the same.
+    "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000000",
+}
+_GPU_SHARE = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """What a node offers: CPUs, GPUs, and its address for messages."""
+
+    name: str
+    num_cpus: float
+    num_gpus: float
+
+
+class Cluster:
+    """A running Ray cluster, as a context manager.
+
+    Args:
+        address: Of the user's cluster ("host:port" or "auto"); None starts a private one and stops it again.
+        object_store_gb: Memory for the data set on a private cluster, in GB.
+
+    Raises:
+        ResourceError: on entering, if no cluster answers at the address.
+    """
+
+    def __init__(self, address: str | None = None, *, object_store_gb: float = 0.5) -> None:
+        self._address = address
+        self._object_store_gb = object_store_gb
+        self._guard: Guard | None = None
+
+    def __enter__(self) -> "Cluster":
+        os.environ |= {key: os.environ.get(key, value) for key, value in _QUIET.items()}
+        if self._address:
+            _check_address(self._address)
+        import ray
+
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        try:
+            if self._address:
+                ray.init(address=self._address, **quiet)
+            else:
+                self._guard = Guard()
+                ray.init(
+                    address="local",
+                    num_cpus=int(local_node(gpus=False).num_cpus),
+                    object_store_memory=int(self._object_store_gb * 1e9),
+                    include_dashboard=False,
+                    **quiet,
+                )
+                self._guard.watch_new_children()
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            self.__exit__(None, None, None)
+            if not self._address:
+                raise
+            raise ResourceError(
+                f"cannot join the Ray cluster at {self._address} ({str(error).splitlines()[0]}); "
+                "check that it runs with `ray status`, or leave --address out"
+            ) from error
+        # Its tracebacks of lost workers say less than our line about the same trial.
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        import ray
+
+        with contextlib.suppress(Exception):  # a cluster that is already gone cannot be left
+            ray.shutdown()
+        if self._guard:
+            self._guard.release()
+
+    @property
+    def nodes(self) -> list[Node]:
+        """The nodes that are alive."""
+        import ray
+
+        return [
+            Node(
+                name=node["NodeManagerAddress"],
+                num_cpus=node["Resources"].get("CPU", 0.0),
+                num_gpus=node["Resources"].get("GPU", 0.0),
+            )
+            for node in ray.nodes()  # type: ignore[no-untyped-call]
+            if node["Alive"]
+        ]
+
+
+def local_node(*, gpus: bool) -> Node:
+    """What this machine offers to a private cluster; GPUs are only counted if asked for, which imports torch."""
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    num_gpus = 0
+    if gpus:
+        import torch
+
+        num_gpus = torch.cuda.device_count()
+    return Node(name="this machine", num_cpus=cpus, num_gpus=num_gpus)
+
+
+def share_of_gpu(resources: Resources, nodes: Sequence[Node]) -> float:
+    """Gives the GPUs of a trial: as asked for, or with "auto" a share where a node has a GPU."""
+    if resources.num_gpus != "auto":
+        return float(resources.num_gpus)
+    return _GPU_SHARE if any(node.num_gpus for node in nodes) else 0.0
+
+
+def check_resources(resources: Resources, nodes: Sequence[Node]) -> str:
+    """Says what runs at a time.
+
+    Raises:
+        ResourceError: if no node can ever run a trial; Ray would wait for one without end.
+    """
+    gpus = share_of_gpu(resources, nodes)
+    at_a_time = sum(
+        min(node.num_cpus // resources.num_cpus, node.num_gpus // gpus if gpus else float("inf")) for node in nodes
+    )
+    if at_a_time < 1:
+        offers = "; ".join(f"{node.name}: {node.num_cpus:g} CPUs, {node.num_gpus:g} GPUs" for node in nodes)
+        raise ResourceError(
+            f"a trial asks for {resources.num_cpus} CPUs and {gpus:g} GPUs, but no node has that much ({offers}); "
+            f"lower {'num_gpus' if all(node.num_gpus < gpus for node in nodes) else 'num_cpus'}"
+        )
+    limit = resources.max_concurrent or at_a_time
+    return f"{min(at_a_time, limit):g} trials at a time, {resources.num_cpus} CPUs and {gpus:g} GPUs each"
+
+
+def _check_address(address: str) -> None:
+    """A wrong address would cost a minute of silence inside Ray."""
+    if address.startswith("ray://"):
+        raise ResourceError(
+            "ray:// (Ray Client) is not supported: the sweep would lose its connection with its progress; "
+            "run sweep on a node of the cluster with --address auto, or give the head's host:6379"
+        )
+    if address == "auto":
+        return
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit():
+        raise ResourceError(f"{address!r} is no Ray address; write host:port (the head's port is usually 6379) or auto")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise ResourceError(
+            f"nothing answers at {address} ({error}); check the address with `ray status` on the head node"
+        ) from None
