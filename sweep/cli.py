@@ -12,7 +12,7 @@ from rich.table import Table
 
 from sweep.config import SweepConfig, check_experiment_name, load_sweep
 from sweep.errors import SweepError
-from sweep.records import list_experiments, open_experiment, read_records
+from sweep.records import Experiment, list_experiments, open_experiment, read_records
 from sweep.storage import Storage
 
 _EXIT_CODES = (
@@ -202,8 +202,15 @@ def _launch(
     sys.exit(outcome.exit_code)
 
 
-def _print_outcome(experiment: object, out: Path) -> None:
+def _print_outcome(experiment: Experiment, out: Path) -> None:
     """Prints the table of what is finished and writes the report."""
+    from sweep.display import ranking
+    from sweep.report import write_report
+
+    records = read_records(experiment)
+    if records.done:
+        Console().print(ranking(records))
+        print(f"report: {write_report([experiment], out)}")
 
 
 def _print_plan(sweep: SweepConfig, data_dir: str | None) -> None:

@@ -19,6 +19,13 @@ from numpy.typing import NDArray
 from sweep.errors import DatasetError, unknown
 from sweep.storage import Storage
 
+_IDX_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
 Pixels = NDArray[np.generic]
 Labels = NDArray[np.int64]
 
@@ -187,13 +194,15 @@ def _read_torchvision(kind: str, title: str, data_dir: str | None) -> _Raw:
     import torchvision
 
     folder = Path(data_dir) if data_dir else cache_folder()
-    remedy = f"put its four IDX files into {folder}/{kind}/raw, or point --data-dir to a folder that has {kind}/raw"
-    try:
-        getattr(torchvision.datasets, kind)(folder, download=True)
-    except Exception as error:  # torchvision raises whatever urllib, gzip and the file system raise
-        raise DatasetError(
-            f"{title} is not in {folder} and cannot be downloaded ({_brief(error)}); {remedy}"
-        ) from error
+    raw = folder / kind / "raw"
+    if not all((raw / file).exists() for file in _IDX_FILES):
+        try:
+            getattr(torchvision.datasets, kind)(folder, download=True)
+        except Exception as error:  # torchvision raises whatever urllib, gzip and the file system raise
+            raise DatasetError(
+                f"{title} is not in {folder} and cannot be downloaded ({_brief(error)}); "
+                f"put its four IDX files into {raw}, or point --data-dir to a folder that has {kind}/raw"
+            ) from error
     return _from_torchvision(kind, folder)
 
 

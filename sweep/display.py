@@ -15,11 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.config import TrialConfig
-from sweep.records import Manifest
+from sweep.records import ExperimentRecords, Manifest
 
 # A step costs time beyond its arithmetic: about that of this many parameters, on the machines measured.
 _STEP_OVERHEAD_PARAMETERS = 40_000
 _SHOWN_TRIALS = 12
+_RANKED_ROWS = 30
 
 
 class Lines:
@@ -173,6 +174,35 @@ def make_display(*, quiet: bool) -> Lines:
     """Gives the display that fits where the output goes."""
     console = Console(stderr=True)
     return LiveTable(console) if console.is_terminal and not quiet else Lines(console, quiet=quiet)
+
+
+def ranking(records: ExperimentRecords) -> RenderableType:
+    """Gives the table for the end of a run: every configuration by the selection score, 80 columns wide."""
+    from sweep.tables import summary_table
+
+    frame = summary_table(records)
+    criterion = records.manifest.sweep.selection
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in ("#", "configuration", criterion.partition("_")[0], "test", "time"):
+        table.add_column(heading, justify="left" if heading == "configuration" else "right", no_wrap=True)
+    for row in frame.head(_RANKED_ROWS).to_dict("records"):
+        spread = row[f"{criterion}_sd"]
+        table.add_row(
+            str(row["rank"]),
+            " ".join(str(row[axis]) for axis in records.manifest.axes),
+            f"{row[f'{criterion}_mean']:.2f}" + (f" ± {spread:.2f}" if math.isfinite(spread) else ""),
+            f"{row['test_accuracy_mean']:.2f}",
+            f"{row['train_time_s']:.1f}",
+        )
+    seeds = len(records.manifest.sweep.seeds)
+    score = criterion.replace("_", " ")
+    caption = (
+        f"{score} and test accuracy in percent (mean{' ± standard deviation' if seeds > 1 else ''} of "
+        f"{seeds} seed{'s' * (seeds > 1)}), seconds of training per model; ranked by {score}, never by test"
+    )
+    if len(frame) > _RANKED_ROWS:
+        caption = f"... and {len(frame) - _RANKED_ROWS} more in the report; {caption}"
+    return Group(table, Text(caption, style="dim"))
 
 
 def _score(metrics: Mapping[str, float]) -> str:

@@ -1,7 +1,8 @@
 """The three losses: from logits `[N, C]` and integer labels `[N]` to their mean over the N images.
 
 Cross-entropy and sparse cross-entropy are one function under two names: the first takes one-hot targets, the
-second integer labels. Both are kept, as a control: with equal seeds all their numbers must be identical.
+second integer labels. Both are kept, as a control: with equal seeds all their numbers must be identical. So both
+average the images' losses in the same way; left to themselves they differ in the last bit of the average.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     Source: `torch.nn.functional.cross_entropy` with class probabilities.
     """
     targets = functional.one_hot(labels, logits.shape[1]).to(logits.dtype)
-    return functional.cross_entropy(logits, targets)
+    return functional.cross_entropy(logits, targets, reduction="none").mean()
 
 
 def sparse_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
@@ -26,7 +27,7 @@ def sparse_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
     Source: `torch.nn.functional.cross_entropy` with class indices.
     """
-    return functional.cross_entropy(logits, labels)
+    return functional.cross_entropy(logits, labels, reduction="none").mean()
 
 
 def hinge(logits: Tensor, labels: Tensor) -> Tensor:

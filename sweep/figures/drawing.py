@@ -1,0 +1,241 @@
+"""What all pictures share: colours of levels, sizes, and turning a matplotlib figure into a small SVG.
+
+Pictures have a transparent ground and draw their ink in the colour of the surrounding text, so that they suit a
+light and a dark page alike. Nothing here uses pyplot or its global state.
+"""
+
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+from numpy.typing import NDArray
+
+from sweep.tables import level_name
+
+# Replaced by `currentColor` once the SVG is written; no picture may use it for anything else.
+INK = "#010203"
+GOOD, BAD, NEUTRAL = "#3182bd", "#d95f0e", "#8c8c8c"
+_INK_ON_WHITE = "#222222"
+
+# Paul Tol's bright, vibrant and muted schemes, each safe for colour-blind readers (Source: his technical note
+# SRON/EPS/TN/09-002); one scheme per axis, so that no two levels of a small grid share a colour.
+_SCHEMES = (
+    ("#4477aa", "#66ccee", "#aa3377", "#bbbb33", "#228833", "#999999"),
+    ("#ee6677", "#228833", "#ccbb44", "#332288", "#88ccee", "#999999"),
+    ("#ee7733", "#009988", "#7f7fd5", "#cc3311", "#33bbee", "#999999"),
+)
+_MARKERS = "osD^vP*X<>"
+_DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
+
+_STYLE = {
+    "svg.fonttype": "none",
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 8.5,
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": False,
+    "figure.facecolor": "none",
+    "grid.color": NEUTRAL,
+    "grid.alpha": 0.3,
+    "grid.linewidth": 0.5,
+    "hatch.color": NEUTRAL,
+    "hatch.linewidth": 0.5,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.4,
+    "savefig.facecolor": "none",
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A finished picture.
+
+    Attributes:
+        name: Of its file, and prefix of the ids in it.
+        svg: An `<svg>` element whose ink is `currentColor`.
+        title: What it shows, in words.
+        width_px: At which it is meant to be read.
+    """
+
+    name: str
+    svg: str
+    title: str
+    width_px: int
+
+    def file(self) -> str:
+        """Gives a file that stands alone: dark ink on white, as GitHub shows it to everybody."""
+        svg = self.svg.replace("currentColor", _INK_ON_WHITE)
+        ground = '<rect width="100%" height="100%" fill="#ffffff"/>'
+        head, rest = svg.split(">", 1)
+        return f'<?xml version="1.0" encoding="utf-8"?>\n{head}>{ground}{rest}\n'
+
+
+class Palette:
+    """The colour, marker and dash of every level, the same in every picture.
+
+    Args:
+        axes: Values of each axis, in order.
+    """
+
+    def __init__(self, axes: Mapping[str, Sequence[Any]]) -> None:
+        self._index = {
+            (axis, level_name(axis, value)): (number, position)
+            for number, (axis, values) in enumerate(axes.items())
+            for position, value in enumerate(values)
+        }
+
+    def colour(self, axis: str, level: str) -> str:
+        """Gives the colour of a level; levels that twins join have that of the first."""
+        number, position = self._find(axis, level)
+        scheme = _SCHEMES[number % len(_SCHEMES)]
+        return scheme[position % len(scheme)]
+
+    def marker(self, axis: str, level: str) -> str:
+        """Gives the marker of a level."""
+        return _MARKERS[self._find(axis, level)[1] % len(_MARKERS)]
+
+    def dash(self, axis: str, level: str) -> Any:
+        """Gives the dash of a level's line."""
+        return _DASHES[self._find(axis, level)[1] % len(_DASHES)]
+
+    def position(self, axis: str, level: str) -> int:
+        """Gives the place of a level among those of its axis."""
+        return self._find(axis, level)[1]
+
+    def _find(self, axis: str, level: str) -> tuple[int, int]:
+        return self._index[axis, level.split(" = ")[0]]
+
+
+def style() -> Any:
+    """Gives the context in which a picture is drawn and written."""
+    return mpl.rc_context(_STYLE)  # type: ignore[arg-type]
+
+
+def panels(
+    width_in: float,
+    height_in: float,
+    *,
+    rows: int = 1,
+    columns: int = 1,
+    left: float,
+    bottom: float,
+    right: float = 0.08,
+    top: float = 0.08,
+    gap: tuple[float, float] = (0.12, 0.12),
+    share_x: bool = False,
+    share_y: bool = False,
+) -> tuple[Figure, NDArray[np.object_]]:
+    """Gives a figure and its axes `[rows, columns]`; margins and gaps (between rows, columns) in inches.
+
+    matplotlib's own layout engines draw everything twice to learn its size, half the time of a report.
+    """
+    figure = Figure(figsize=(width_in, height_in))
+    inner_width = (width_in - left - right - gap[1] * (columns - 1)) / columns
+    inner_height = (height_in - bottom - top - gap[0] * (rows - 1)) / rows
+    grid = figure.subplots(
+        rows,
+        columns,
+        squeeze=False,
+        sharex=share_x,
+        sharey=share_y,
+        gridspec_kw={
+            "left": left / width_in,
+            "right": 1 - right / width_in,
+            "bottom": bottom / height_in,
+            "top": 1 - top / height_in,
+            "wspace": gap[1] / inner_width,
+            "hspace": gap[0] / inner_height,
+        },
+    )
+    return figure, grid
+
+
+def text_width(texts: Iterable[str], size: float = 8) -> float:
+    """Gives the room in inches that the longest line of some texts needs, on the generous side."""
+    return max((len(line) for text in texts for line in text.split("\n")), default=0) * 0.58 * size / 72
+
+
+def broken(level: str, width: int = 14) -> str:
+    """Gives a long level over several lines: before what a twin adds, and after underscores."""
+    lines: list[str] = []
+    for number, part in enumerate(level.split(" = ")):
+        line = "= " if number else ""
+        for word in part.replace("_", "_ ").split(" "):
+            if line.strip("= ") and len(line) + len(word) > width:
+                lines.append(line)
+                line = ""
+            line += word
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def finish(figure: Figure, *, name: str, title: str) -> Picture:
+    """Turns a figure into a picture."""
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": name}):
+        metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        FigureCanvasSVG(figure).print_svg(buffer, metadata=metadata)  # type: ignore[no-untyped-call]
+    width_px, height_px = (round(inches * 96) for inches in figure.get_size_inches())
+    return Picture(
+        name=name, svg=_small(buffer.getvalue(), name, title, width_px, height_px), title=title, width_px=width_px
+    )
+
+
+def percent_axis(axes: Axes, which: str = "y") -> None:
+    """Shows accuracies in [0, 1] as percent along an axis, with as many decimals as needed."""
+    axis = axes.yaxis if which == "y" else axes.xaxis
+    axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.6g}"))
+
+
+def _small(svg: str, name: str, title: str, width_px: int, height_px: int) -> str:
+    """Drops what a page does not need, and makes the ids unique among several pictures."""
+    svg = re.sub(r"^.*?(?=<svg)", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
+    used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
+    svg = re.sub(r' id="([^"]+)"', lambda match: f' id="{name}-{match[1]}"' if match[1] in used else "", svg)
+    svg = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", svg)
+    svg = re.sub(
+        r"font: ?([^;\"]*?)'DejaVu Sans'[^;\"]*", r"font: \1system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif", svg
+    )
+    svg = re.sub(r"(\d+\.\d\d)\d+", r"\1", svg)
+    svg = re.sub(r">\s+<", "><", svg).replace("\n", " ").strip()
+    svg = re.sub(r"<g>(\s*)</g>", "", svg)
+    svg = svg.replace(INK, "currentColor")
+    view = re.search(r'viewBox="[^"]+"', svg)
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'width="{width_px}" height="{height_px}" {view[0] if view else ""} role="img" '
+        f'aria-label="{_escape(title)}" class="picture">'
+    )
+    return head + svg.split(">", 1)[1]
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")

@@ -1,0 +1,249 @@
+"""Pictures of the grid: heat map, learning curves, score against cost.
+
+Scores come in [0, 1] and are shown in percent. Every function draws one picture. Axis letters: S seeds, E epochs.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from numpy.typing import NDArray
+
+from sweep.figures.drawing import (
+    BAD,
+    INK,
+    NEUTRAL,
+    Palette,
+    Picture,
+    broken,
+    finish,
+    panels,
+    percent_axis,
+    style,
+    text_width,
+)
+
+_WIDTH = 6.6
+
+
+def heat_map(
+    facets: Mapping[str, NDArray[np.float64]],
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    score: str,
+    marked: Collection[tuple[str, int, int]],
+) -> Picture:
+    """Draws the grid as facets of cells with one colour scale; NaN is a missing cell.
+
+    Args:
+        facets: Mean score `[rows, columns]` by title of the facet.
+        rows: Names of the rows.
+        columns: Names of the columns.
+        score: In words.
+        marked: Facet, row and column of each grid point of the selected configuration.
+    """
+    every = np.concatenate([cells.ravel() for cells in facets.values()])
+    known = every[np.isfinite(every)]
+    norm = Normalize(known.min(), known.max() if np.ptp(known) else known.min() + 1e-4)
+    colours = colormaps["cividis"]
+    with style():
+        left, under = text_width(rows) + 0.12, 0.12 + 0.13 * max(broken(level, 9).count("\n") + 1 for level in columns)
+        figure, axes_grid = panels(
+            max(min(_WIDTH, left + 0.9 * len(columns) * len(facets)), 3.2),
+            0.38 * len(rows) + under + 0.95,
+            columns=len(facets),
+            left=left,
+            bottom=under + 0.65,
+            top=0.28,
+            share_y=True,
+        )
+        grid = axes_grid[0]
+        mesh = None
+        for axes, (title, cells) in zip(grid, facets.items(), strict=True):
+            mesh = axes.pcolormesh(np.ma.masked_invalid(cells), cmap=colours, norm=norm, edgecolors="none")
+            for (row, column), value in np.ndenumerate(cells):
+                dark = np.isfinite(value) and norm(value) < 0.55
+                axes.text(
+                    column + 0.5,
+                    row + 0.5,
+                    f"{100 * value:.2f}" if np.isfinite(value) else "–",
+                    ha="center",
+                    va="center",
+                    fontsize=7.5,
+                    color=INK if not np.isfinite(value) else "#ffffff" if dark else "#000000",
+                )
+                if (title, row, column) in marked:
+                    axes.plot(
+                        np.array([0.04, 0.96, 0.96, 0.04, 0.04]) + column,
+                        np.array([0.05, 0.05, 0.95, 0.95, 0.05]) + row,
+                        color=BAD,
+                        linewidth=2,
+                    )
+            axes.set_xticks(np.arange(len(columns)) + 0.5, [broken(level, 9) for level in columns], fontsize=7)
+            axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
+            axes.tick_params(length=0)
+            axes.set_ylim(len(rows), 0)
+            axes.spines[:].set_visible(False)
+            axes.set_title(title)
+        width, height = figure.get_size_inches()
+        place = figure.add_axes((left / width, 0.42 / height, 1 - (left + 0.08) / width, 0.1 / height))
+        assert mesh is not None
+        bar = figure.colorbar(mesh, cax=place, orientation="horizontal")
+        bar.outline.set_visible(False)
+        bar.set_label(f"mean {score} (%)")
+        percent_axis(bar.ax, "x")
+        return finish(figure, name="heat-map", title=f"Mean {score} at every grid point")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Curve:
+    """Learning curves of one configuration: training and validation accuracy `[E, S]`, either may be NaN."""
+
+    row: str
+    column: str
+    axis: str
+    level: str
+    training: NDArray[np.float64]
+    validation: NDArray[np.float64]
+
+
+def learning_curves(curves: Sequence[Curve], *, palette: Palette) -> Picture:
+    """Draws small multiples of accuracy by epoch: mean over seeds, with a band from smallest to largest."""
+    rows, columns = ([*dict.fromkeys(getattr(curve, way) for curve in curves)] for way in ("row", "column"))
+    with style():
+        figure, grid = panels(
+            max(_WIDTH if len(columns) > 1 else 4.5, 2.0),
+            1.1 + 1.3 * len(rows),
+            rows=len(rows),
+            columns=len(columns),
+            left=0.75,
+            bottom=0.85,
+            top=0.25,
+            share_x=True,
+            share_y=True,
+        )
+        for curve in curves:
+            axes = grid[rows.index(curve.row), columns.index(curve.column)]
+            colour = palette.colour(curve.axis, curve.level)
+            epochs = np.arange(1, len(curve.training) + 1)
+            for values, dash in ((curve.training, (0, (2, 1.2))), (curve.validation, "-")):
+                if not np.isfinite(values).all(axis=1).any():
+                    continue
+                axes.fill_between(epochs, values.min(axis=1), values.max(axis=1), color=colour, alpha=0.18, lw=0)
+                axes.plot(epochs, values.mean(axis=1), color=colour, linestyle=dash, lw=1.2)
+        for axes, column in zip(grid[0], columns, strict=True):
+            axes.set_title(column)
+        for axes, row in zip(grid[:, 0], rows, strict=True):
+            axes.set_ylabel(f"{row}\naccuracy (%)" if row else "accuracy (%)")
+        for axes in grid.ravel():
+            axes.grid(axis="y")
+            axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+            percent_axis(axes)
+        _limit(grid[0, 0], curves)
+        for axes in grid[-1]:
+            axes.set_xlabel("epoch")
+        levels = dict.fromkeys((curve.axis, curve.level) for curve in curves)
+        handles = [Line2D([], [], color=palette.colour(*key), label=broken(key[1], 22)) for key in levels]
+        handles.append(Line2D([], [], color=INK, linestyle=(0, (2, 1.2)), label="training"))
+        if any(np.isfinite(curve.validation).any() for curve in curves):
+            handles.append(Line2D([], [], color=INK, label="validation"))
+        figure.legend(handles=handles, loc="lower center", ncols=min(len(handles), 5), borderaxespad=0.2)
+        return finish(
+            figure, name="curves", title="Accuracy by epoch, training and validation, with the range of the seeds"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """One configuration in the picture of costs; `levels` decide marker (first axis) and colour (second)."""
+
+    rank: int
+    levels: Mapping[str, str]
+    score: float
+    costs: Mapping[str, float]
+    on_front: Mapping[str, bool]
+
+
+def cost(points: Sequence[Cost], *, labels: Mapping[str, str], score: str, palette: Palette) -> Picture:
+    """Draws score against each cost, with the Pareto front and the ranks of the configurations on it."""
+    names = list(points[0].levels)
+    marked, coloured = names[0], names[1] if len(names) > 1 else names[0]
+    with style():
+        figure, axes_grid = panels(_WIDTH, 3.3, columns=len(labels), left=0.6, bottom=0.85, top=0.15, share_y=True)
+        grid = axes_grid[0]
+        for axes, (key, label) in zip(grid, labels.items(), strict=True):
+            front = sorted((one.costs[key], one.score) for one in points if one.on_front[key])
+            axes.plot(*zip(*front, strict=True), color=NEUTRAL, lw=1, drawstyle="steps-post", zorder=1)
+            for one in points:
+                colour = palette.colour(coloured, one.levels[coloured])
+                axes.plot(
+                    one.costs[key],
+                    one.score,
+                    palette.marker(marked, one.levels[marked]),
+                    color=colour,
+                    mfc=colour if one.on_front[key] else "none",
+                    markersize=5.5,
+                    zorder=2,
+                )
+                if one.on_front[key]:
+                    axes.annotate(
+                        f"{one.rank}",
+                        (one.costs[key], one.score),
+                        textcoords="offset points",
+                        xytext=(5, 3),
+                        fontsize=8,
+                        weight="bold",
+                    )
+            if min(one.costs[key] for one in points) > 0:
+                _logarithmic(axes, [one.costs[key] for one in points])
+            axes.set_xlabel(label)
+            axes.grid()
+            percent_axis(axes)
+        grid[0].set_ylabel(f"mean {score} (%)")
+        handles = []
+        for level in _in_order(palette, marked, points):
+            marker = palette.marker(marked, level)
+            colour = palette.colour(marked, level) if marked == coloured else INK
+            handles.append(Line2D([], [], color=colour, linestyle="", marker=marker, label=level, mfc="none"))
+        if coloured != marked:
+            for level in _in_order(palette, coloured, points):
+                handles.append(Line2D([], [], color=palette.colour(coloured, level), lw=4, label=level))
+        figure.legend(
+            handles=handles[:14], loc="lower center", ncols=min(len(handles), 6), handlelength=1.2, borderaxespad=0.2
+        )
+        return finish(figure, name="cost", title=f"Mean {score} against training time and parameters")
+
+
+def _limit(axes: Axes, curves: Sequence[Curve]) -> None:
+    """The first epoch of a slow starter must not flatten all other curves."""
+    values = np.concatenate([part.ravel() for curve in curves for part in (curve.training, curve.validation)])
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return
+    ends = np.concatenate([part[-1] for curve in curves for part in (curve.training, curve.validation)])
+    ends = ends[np.isfinite(ends)]
+    low = max(values.min(), min(float(np.percentile(values, 4)), ends.min() if ends.size else 1.0))
+    margin = 0.04 * (values.max() - low) or 0.005
+    axes.set_ylim(low - margin, values.max() + margin)
+
+
+def _logarithmic(axes: Axes, values: Sequence[float]) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    if max(values) / min(values) < 30:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _thousands(value)))
+
+
+def _thousands(value: float) -> str:
+    return f"{value / 1e6:g} M" if value >= 1e6 else f"{value / 1e3:g} k" if value >= 1e3 else f"{value:g}"
+
+
+def _in_order(palette: Palette, axis: str, points: Sequence[Cost]) -> list[str]:
+    return sorted({one.levels[axis] for one in points}, key=lambda level: palette.position(axis, level))

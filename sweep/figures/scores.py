@@ -1,0 +1,190 @@
+"""Pictures of scores: ranking, effects, interactions, reproduction.
+
+Scores come in [0, 1] and are shown in percent, differences in percentage points. Every function draws one picture.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from matplotlib.lines import Line2D
+
+from sweep.figures.drawing import (
+    BAD,
+    GOOD,
+    INK,
+    NEUTRAL,
+    Palette,
+    Picture,
+    broken,
+    finish,
+    panels,
+    percent_axis,
+    style,
+    text_width,
+)
+
+_WIDTH = 6.6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """One line of a picture of intervals: a name, a mean, its interval, single values, and whether it stands out."""
+
+    name: str
+    estimate: float
+    low: float
+    high: float
+    values: tuple[float, ...] = ()
+    strong: bool = True
+
+
+def ranking(bars: Sequence[Bar], *, score: str, name: str = "ranking") -> Picture:
+    """Draws means with intervals and the values of single seeds, best on top; strong ones are filled."""
+    with style():
+        left = text_width(bar.name for bar in bars) + 0.1
+        figure, grid = panels(_WIDTH, 0.55 + 0.19 * len(bars), left=left, bottom=0.45)
+        axes = grid[0, 0]
+        for y, bar in enumerate(bars):
+            colour = GOOD if bar.strong else NEUTRAL
+            axes.plot(bar.values, [y] * len(bar.values), "|", color=colour, alpha=0.55, markersize=6)
+            if math.isfinite(bar.low):
+                axes.plot([bar.low, bar.high], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt")
+            axes.plot(bar.estimate, y, "o", color=colour, markersize=5, mfc=colour if bar.strong else "none")
+        axes.set_yticks(range(len(bars)), [bar.name for bar in bars])
+        axes.set_ylim(len(bars) - 0.4, -0.6)
+        axes.grid(axis="x")
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(f"{score} (%)")
+        percent_axis(axes, "x")
+        return finish(figure, name=name, title=f"Ranking by {score}, means with 95 % intervals and single seeds")
+
+
+def main_effects(effects: Mapping[str, Sequence[Bar]], *, score: str, palette: Palette) -> Picture:
+    """Draws, for each axis, the distance of every level from the mean of all levels, in percentage points."""
+    lines: list[tuple[str, Bar | None]] = []
+    for axis, bars in effects.items():
+        lines += [(axis, None), *((axis, bar) for bar in bars)]
+    names = [bar.name if bar else axis.replace("_", " ") for axis, bar in lines]
+    with style():
+        figure, grid = panels(_WIDTH, 0.6 + 0.23 * len(lines), left=text_width(names) + 0.1, bottom=0.45)
+        axes = grid[0, 0]
+        axes.axvline(0, color=NEUTRAL, linewidth=0.8)
+        for y, (axis, bar) in enumerate(lines):
+            if bar is None:
+                continue
+            colour = palette.colour(axis, bar.name)
+            if math.isfinite(bar.low):
+                axes.plot([100 * bar.low, 100 * bar.high], [y, y], color=colour, linewidth=2)
+            axes.plot(100 * bar.estimate, y, palette.marker(axis, bar.name), color=colour, markersize=6)
+        axes.set_yticks(range(len(lines)), names)
+        for label, (_, bar) in zip(axes.get_yticklabels(), lines, strict=True):
+            label.set_fontweight("normal" if bar else "bold")
+        axes.set_ylim(len(lines) - 0.5, -0.5)
+        axes.grid(axis="x")
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(f"effect on {score} (percentage points)")
+        return finish(figure, name="effects", title=f"Effect of every level on {score}")
+
+
+def interactions(
+    pairs: Sequence[tuple[str, str, Mapping[tuple[str, str], float]]], *, score: str, palette: Palette
+) -> Picture:
+    """Draws, for each pair of axes, the mean at every combination: parallel lines mean no interaction.
+
+    Args:
+        pairs: Axis along the panel, axis of the lines, mean by (level of the first, level of the second).
+        score: In words.
+        palette: Of the levels.
+    """
+    columns = min(len(pairs), 3)
+    rows = math.ceil(len(pairs) / columns)
+    legend_lines = max(sum(broken(b, 22).count("\n") + 1 for b in {b for _, b in means}) for _, _, means in pairs)
+    below = 0.3 + 0.16 * legend_lines + (0.9 if any(len({a for a, _ in means}) > 4 for _, _, means in pairs) else 0.12)
+    with style():
+        figure, grid = panels(
+            min(_WIDTH, 0.7 + 2.6 * columns),
+            rows * (1.75 + below + 0.25),
+            rows=rows,
+            columns=columns,
+            left=0.6,
+            bottom=below,
+            top=0.25,
+            gap=(below + 0.25, 0.15),
+            share_y=True,
+        )
+        for axes, (along, lines, means) in zip(grid.ravel(), pairs, strict=False):
+            xs = list(dict.fromkeys(level for level, _ in means))
+            for level in dict.fromkeys(level for _, level in means):
+                ys = [means.get((x, level), math.nan) for x in xs]
+                axes.plot(
+                    range(len(xs)),
+                    ys,
+                    color=palette.colour(lines, level),
+                    marker=palette.marker(lines, level),
+                    linestyle=palette.dash(lines, level),
+                    markersize=4.5,
+                    label=broken(level, 22),
+                )
+            axes.set_xticks(range(len(xs)), [broken(x, 10) for x in xs], rotation=0 if len(xs) <= 4 else 90)
+            axes.set_xlim(-0.3, len(xs) - 0.7)
+            axes.set_title(f"{along} × {lines}".replace("_", " "))
+            axes.grid(axis="y")
+            axes.legend(
+                loc="lower center",
+                bbox_to_anchor=(0.5, -(below - 0.02) / 1.75),
+                handlelength=2.6,
+                borderpad=0,
+                borderaxespad=0,
+            )
+            percent_axis(axes)
+        for axes in grid.ravel()[len(pairs) :]:
+            axes.set_axis_off()
+        for axes in grid[:, 0]:
+            axes.set_ylabel(f"mean {score} (%)")
+        return finish(figure, name="interactions", title=f"Mean {score} at every combination of two axes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A published number beside ours; `inside` is None where it cannot be said."""
+
+    name: str
+    published: float
+    ours: float
+    low: float
+    high: float
+    inside: bool | None
+
+
+def reproduction(rows: Sequence[Published]) -> Picture:
+    """Draws the published numbers over our prediction intervals."""
+    with style():
+        left = text_width(row.name for row in rows) + 0.1
+        figure, grid = panels(_WIDTH, 0.8 + 0.19 * len(rows), left=left, bottom=0.7)
+        axes = grid[0, 0]
+        for y, row in enumerate(rows):
+            if math.isfinite(row.low):
+                axes.plot([row.low, row.high], [y, y], color=NEUTRAL, alpha=0.55, lw=5, solid_capstyle="butt")
+            axes.plot(row.ours, y, "|", color=INK, markersize=7)
+            axes.plot(
+                row.published,
+                y,
+                "D" if row.inside is not False else "X",
+                markersize=4.5 if row.inside is not False else 6.5,
+                color=NEUTRAL if row.inside is None else GOOD if row.inside else BAD,
+            )
+        axes.set_yticks(range(len(rows)), [row.name for row in rows])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.tick_params(axis="y", length=0)
+        axes.grid(axis="x")
+        axes.set_xlabel("training accuracy in the last epoch (%)")
+        percent_axis(axes, "x")
+        handles = [
+            Line2D([], [], color=NEUTRAL, alpha=0.55, lw=5, label="our 95 % prediction interval"),
+            Line2D([], [], color=INK, linestyle="", marker="|", label="our mean"),
+            Line2D([], [], color=GOOD, linestyle="", marker="D", markersize=4.5, label="published, inside"),
+            Line2D([], [], color=BAD, linestyle="", marker="X", label="published, outside"),
+        ]
+        figure.legend(handles=handles, loc="lower center", ncols=4, borderaxespad=0.2)
+        return finish(figure, name="reproduction", title="Published accuracies beside our prediction intervals")

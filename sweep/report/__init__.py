@@ -1,0 +1,33 @@
+"""The report: from an experiment's folder to one self-contained page, a README with pictures, and tables.
+
+    images ─┐
+            ├─► analysis ─► verdict ─┐
+    tables ─┘       └─► scores, confusions, checks, provenance ─► document ─► page (HTML), readme (Markdown)
+
+`analysis` computes every number once; all others only read it. Imports neither torch nor ray.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sweep.records import Experiment
+
+
+def write_report(experiments: "Sequence[Experiment]", out: Path) -> Path:
+    """Writes the report of one experiment, or of several side by side, and gives the page to open.
+
+    Writes `report.html`, `README.md`, `figures/`, `tables/`, `results.csv` and `history.csv` into `out`. Of several
+    experiments these are the comparison, and each has its own whole report in a folder of its name below `out`.
+
+    Raises:
+        ExperimentError: if an experiment's manifest is missing or damaged.
+        StorageError: if `out` cannot be written.
+    """
+    from sweep.report.writing import write
+
+    return write(experiments, out)
+
+
+__all__ = ["write_report"]

@@ -1,0 +1,130 @@
+"""Section 3: effects of levels and interactions of the axes."""
+
+import numpy as np
+import pandas as pd
+
+from sweep.figures import (
+    Bar,
+    Palette,
+    interactions,
+    main_effects,
+)
+from sweep.report.document import Block, Drawing, Paragraph, Section, Table, note, section
+from sweep.report.findings import Analysis
+from sweep.report.formats import (
+    NONE,
+    p_text,
+    points,
+    points_range,
+    significant,
+)
+
+_MOST_LEVELS = 12
+
+
+def effects_section(analysis: Analysis) -> Section:
+    """Effects of levels and interactions, then the table of variance."""
+    effects = analysis.effects
+    palette = Palette(analysis.grid.axes)
+    blocks: list[Block | None] = []
+    mains = {
+        term.factors[0]: [
+            Bar(name=str(one.levels[0]), estimate=one.effect.estimate, low=one.effect.low, high=one.effect.high)
+            for one in term.levels
+        ]
+        for term in effects.effects
+        if term.span is not None
+    }
+    if effects.cannot:
+        blocks.append(Paragraph(text=f"What cannot be said: {effects.cannot}.", kind="warning"))
+    if mains:
+        blocks.append(
+            Paragraph(
+                text=f"Effects on {analysis.criterion} in percentage points: how far a level lies from the mean of all "
+                "levels of its axis, the other axes averaged out. Levels that gave identical numbers are one level."
+            )
+        )
+        small = {axis: bars for axis, bars in mains.items() if len(bars) <= _MOST_LEVELS}
+        if small:
+            picture = main_effects(small, score=analysis.criterion, palette=palette)
+            interval = (
+                "" if effects.cannot else " with intervals that hold together for all levels of an axis (Bonferroni)"
+            )
+            blocks.append(Drawing(picture=picture, caption=f"Effect of every level{interval}."))
+        blocks.append(
+            Table(name="effects", title="Largest difference between two levels of an axis", shown=_spans(analysis))
+        )
+        blocks += _interactions(analysis, palette)
+    if effects.table:
+        blocks.append(Table(name="variance", title="Analysis of variance, blocked by seed", shown=_variance(analysis)))
+    blocks.append(note(" ".join(f"{text[0].upper()}{text[1:]}." for text in effects.notes)))
+    if effects.table and not effects.cannot:
+        blocks.append(
+            note(
+                "Assumes that a seed adds the same to every configuration and errors of one variance, near enough to "
+                "normal. Share is of all variation around the mean (eta squared). An axis with a small share may "
+                "still matter at one level of another: see the interactions."
+            )
+        )
+    return section("effects", "What matters: effects of the axes", blocks)
+
+
+def _spans(analysis: Analysis) -> pd.DataFrame:
+    shares = {row.name: row for row in analysis.effects.table}
+    rows = []
+    for term in analysis.effects.effects:
+        if term.span is None:
+            continue
+        ordered = sorted(term.levels, key=lambda one: one.effect.estimate)
+        row = shares[term.factors[0]]
+        rows.append(
+            {
+                "axis": term.factors[0],
+                "from": str(ordered[0].levels[0]),
+                "to": str(ordered[-1].levels[0]),
+                "difference (points)": points(term.span.estimate),
+                "95 % interval": points_range(term.span.low, term.span.high),
+                "share of variance (%)": f"{100 * row.share:.1f}",
+                "p": p_text(row.p_value),
+            }
+        )
+    return pd.DataFrame(rows).sort_values("difference (points)", key=lambda c: -c.astype(float), kind="stable")
+
+
+def _variance(analysis: Analysis) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "source": row.name,
+            "df": str(row.df),
+            "sum of squares (points²)": significant(1e4 * row.sum_sq),
+            "share (%)": f"{100 * row.share:.1f}" if np.isfinite(row.share) else NONE,
+            "F": significant(row.f_value),
+            "p": p_text(row.p_value),
+        }
+        for row in analysis.effects.table
+    )
+
+
+def _interactions(analysis: Analysis, palette: Palette) -> list[Block | None]:
+    axes = [axis for axis in analysis.grid.axes if len(analysis.grid.levels(axis)) > 1]
+    axes = [axis for axis in axes if len(analysis.grid.levels(axis)) <= _MOST_LEVELS][:4]
+    panels = []
+    for i, along in enumerate(axes):
+        for lines in axes[i + 1 :]:
+            few, many = sorted((along, lines), key=lambda axis: len(analysis.grid.levels(axis)))
+            x, hue = (many, few) if len(analysis.grid.levels(many)) > 6 else (along, lines)
+            means: dict[tuple[str, str], float] = {}
+            for a in analysis.grid.levels(x):
+                for b in analysis.grid.levels(hue):
+                    chosen = [
+                        entry.score.estimate
+                        for entry in analysis.entries
+                        if entry.configuration.levels[x] == a and entry.configuration.levels[hue] == b
+                    ]
+                    if chosen:
+                        means[a, b] = float(np.mean(chosen))
+            panels.append((x, hue, means))
+    if not panels:
+        return []
+    caption = "Means at every combination of two axes, the others averaged out. Parallel lines: no interaction."
+    return [Drawing(picture=interactions(panels, score=analysis.criterion, palette=palette), caption=caption)]

@@ -1,0 +1,85 @@
+"""Numbers as a reader sees them: accuracies in percent, differences in percentage points, "–" where there is none."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+from sweep.stats import Interval
+
+NONE = "–"
+
+
+def percent(share: float) -> str:
+    """Gives 0.98017 as "98.02"."""
+    return f"{100 * share:.2f}" if math.isfinite(share) else NONE
+
+
+def points(difference: float, *, signed: bool = False) -> str:
+    """Gives 0.0013 as "0.13", with a third decimal where it would be lost."""
+    if not math.isfinite(difference):
+        return NONE
+    value = 100 * difference
+    decimals = 3 if 0 < abs(value) < 0.0095 else 2
+    return f"{value:{'+' if signed else ''}.{decimals}f}".replace("-", "−")
+
+
+def percent_range(interval: Interval) -> str:
+    """Gives an interval as "97.18 to 97.85"."""
+    return f"{percent(interval.low)} to {percent(interval.high)}" if math.isfinite(interval.low) else NONE
+
+
+def points_range(low: float, high: float) -> str:
+    """Gives an interval of a difference as "−0.10 to 0.33"."""
+    return f"{points(low)} to {points(high)}" if math.isfinite(low) else NONE
+
+
+def p_text(p_value: float) -> str:
+    """Gives a p-value as "< 0.001" or "0.023"."""
+    if not math.isfinite(p_value):
+        return NONE
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}" if p_value < 0.1 else f"{p_value:.2f}"
+
+
+def p_equals(p_value: float) -> str:
+    """Gives a p-value for a sentence: "p < 0.001" or "p = 0.023"."""
+    text = p_text(p_value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def significant(value: float) -> str:
+    """Gives a number with three significant digits, without exponent."""
+    if not math.isfinite(value):
+        return NONE
+    decimals = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
+    return f"{value:,.{min(decimals, 6)}f}"
+
+
+def duration(seconds: float) -> str:
+    """Gives 3723 as "1 h 2 min", 62 as "1 min 2 s", 0.5 as "0.5 s"."""
+    if not math.isfinite(seconds):
+        return NONE
+    if seconds < 60:
+        return f"{significant(seconds)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def several(count: int, noun: str) -> str:
+    """Gives "1 seed", "5 seeds", "10,000 images"."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def listed(names: Iterable[str], most: int = 4) -> str:
+    """Gives "a, b and c", or "a, b and 7 more"."""
+    every = list(names)
+    shown = every if len(every) <= most else every[: most - 1]
+    rest = [f"{len(every) - len(shown)} more"] if len(shown) < len(every) else []
+    parts = shown + rest
+    return " and ".join([", ".join(parts[:-1]), parts[-1]]) if len(parts) > 1 else "".join(parts)
+
+
+def numbered(values: Sequence[int]) -> str:
+    """Gives seeds as "0 to 4" where they follow each other, else "0, 2, 5"."""
+    if len(values) > 2 and list(values) == list(range(values[0], values[-1] + 1)):
+        return f"{values[0]} to {values[-1]}"
+    return ", ".join(map(str, values))

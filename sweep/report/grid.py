@@ -1,0 +1,133 @@
+"""Section 5: the grid as a heat map, learning curves, accuracy against cost."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.figures import (
+    Cost,
+    Curve,
+    Palette,
+    cost,
+    heat_map,
+    learning_curves,
+)
+from sweep.report.document import Block, Drawing, Paragraph, Section, section
+from sweep.report.findings import MOST_SHOWN, Analysis
+from sweep.tables import Configuration, level_name
+
+_MOST_FACETS, _MOST_CELLS, _MOST_PANELS = 6, 12, 16
+
+
+def grid_section(analysis: Analysis) -> Section:
+    """The grid as a heat map, learning curves, and accuracy against cost."""
+    if not analysis.entries:
+        return section("grid", "Grid, learning curves, cost", [Paragraph(text="Nothing is finished.", kind="warning")])
+    palette = Palette(analysis.grid.axes)
+    blocks: list[Block | None] = [_heat_map(analysis), _curves(analysis, palette)]
+    shown = analysis.entries[: 4 * MOST_SHOWN]
+    costs = [
+        Cost(
+            rank=entry.rank,
+            levels=entry.configuration.levels,
+            score=entry.score.estimate,
+            costs={
+                "train_time_s": entry.configuration.mean("train_time_s"),
+                "parameters": float(entry.parameters),
+            },
+            on_front=entry.on_front,
+        )
+        for entry in shown
+    ]
+    labels = {"train_time_s": "training time per replicate (s)", "parameters": "parameters"}
+    blocks.append(
+        Drawing(
+            picture=cost(costs, labels=labels, score=analysis.criterion, palette=palette),
+            caption="Accuracy against cost. Filled and numbered by rank: on the Pareto front, no other is both "
+            "cheaper and better; the front is of measured means and itself uncertain.",
+        )
+    )
+    return section("grid", "Grid, learning curves, cost", blocks)
+
+
+def _heat_map(analysis: Analysis) -> Block:
+    """Facets by the first axis, rows by the second, columns by the third; further axes as in the selected one."""
+    grid, selected = analysis.grid, analysis.entries[0].configuration.points[0].values
+    axes = list(grid.axes)
+    while len(axes) < 3:
+        axes.insert(0, "")
+    facet_axis, row_axis, column_axis = axes[:3]
+    held = {axis: value for axis, value in zip(grid.axes, selected, strict=True) if axis not in axes[:3]}
+    names = {axis: [level_name(axis, v) for v in grid.axes[axis]] if axis else [""] for axis in axes[:3]}
+    if len(names[facet_axis]) > _MOST_FACETS or max(len(names[row_axis]), len(names[column_axis])) > _MOST_CELLS:
+        return Paragraph(text="The grid is too large for a heat map; its numbers are in `results.csv`.", kind="note")
+    shape = (len(names[row_axis]), len(names[column_axis]))
+    facets = {name: np.full(shape, np.nan) for name in names[facet_axis]}
+    marked = []
+    for point in grid.points:
+        levels = {axis: level_name(axis, v) for axis, v in zip(grid.axes, point.values, strict=True)} | {"": ""}
+        values = dict(zip(grid.axes, point.values, strict=True))
+        finished = [point.replicates[seed].record for seed in grid.seeds if seed in point.replicates]
+        if not finished or any(values[axis] != value for axis, value in held.items()):
+            continue
+        row, column = names[row_axis].index(levels[row_axis]), names[column_axis].index(levels[column_axis])
+        if not any(record.diverged for record in finished):
+            facets[levels[facet_axis]][row, column] = np.mean([getattr(r, grid.criterion) for r in finished])
+        if point in analysis.entries[0].configuration.points:
+            marked.append((levels[facet_axis], row, column))
+    picture = heat_map(
+        facets, rows=names[row_axis], columns=names[column_axis], score=analysis.criterion, marked=marked
+    )
+    where = ", ".join(level_name(axis, value) for axis, value in held.items())
+    caption = f"Mean {analysis.criterion} at every grid point, one colour scale; framed: selected."
+    return Drawing(picture=picture, caption=caption + (f" Held at {where}." if where else ""))
+
+
+def _curves(analysis: Analysis, palette: Palette) -> Block:
+    """Rows by the first axis, columns by the second, colours by the last; of a larger grid the first of the ranking."""
+    axes = list(analysis.grid.axes)
+    held = analysis.entries[0].configuration.levels
+    chosen = [
+        entry.configuration
+        for entry in analysis.entries
+        if all(entry.configuration.levels[axis] == held[axis] for axis in axes[3:])
+    ]
+    columns = axes[-2] if len(axes) == 2 else axes[1] if len(axes) > 2 else ""
+    rows = axes[0] if len(axes) > 2 else ""
+    colours = axes[2] if len(axes) > 2 else axes[-1]
+    small = len({(c.levels.get(rows, ""), c.levels.get(columns, "")) for c in chosen}) <= _MOST_PANELS
+    small = small and len(analysis.grid.levels(colours)) <= 6
+    caption = "Accuracy by epoch: mean over seeds, the band from the smallest to the largest."
+    if small:
+        order = [configuration for configuration in analysis.grid.configurations if configuration in chosen]
+        places = [(c.levels.get(rows, ""), c.levels.get(columns, "")) for c in order]
+        where = ", ".join(held[axis] for axis in axes[3:])
+        caption += f" Held at {where}." if where else ""
+    else:
+        order = chosen[:9]
+        colours = axes[0]
+        places = [
+            ("ranks " + ["1–3", "4–6", "7–9"][i // 3], ["first", "second", "third"][i % 3]) for i in range(len(order))
+        ]
+        caption += f" The first {len(order)} of the ranking; colours: {colours.replace('_', ' ')}."
+    curves = [
+        Curve(
+            row=row,
+            column=column,
+            axis=colours,
+            level=configuration.levels[colours],
+            training=_history(analysis, configuration, "train_accuracy"),
+            validation=_history(analysis, configuration, "validation_accuracy"),
+        )
+        for configuration, (row, column) in zip(order, places, strict=True)
+    ]
+    return Drawing(picture=learning_curves(curves, palette=palette), caption=caption)
+
+
+def _history(analysis: Analysis, configuration: Configuration, metric: str) -> NDArray[np.float64]:
+    """`[E, S]`, cut to the shortest of its trials."""
+    columns = []
+    for replicate in configuration.replicates:
+        epochs = analysis.records.done[replicate.trial_id].history[metric]
+        columns.append([row[replicate.row] for row in epochs])
+    shortest = min(map(len, columns))
+    return np.array([column[:shortest] for column in columns], dtype=np.float64).T

@@ -1,0 +1,161 @@
+"""What the finished models say about the test images: confusions, hard images, and who gets which wrong.
+
+Reads the predictions one trial at a time. Axis letters: S shared seeds, N test images, C classes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.metrics import ClassScores, class_scores
+from sweep.records import ExperimentRecords, Predictions
+from sweep.tables import Configuration, Grid
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Predicted:
+    """The predictions of one configuration.
+
+    Attributes:
+        configuration: Whose they are.
+        correct: Whether each replicate is right about each image, `[S, N]`.
+        confusion: `[C, C]` counts over all seeds, rows true, columns predicted.
+        y_pred: The class that most replicates predict, `[N]`; of equals, the smallest.
+    """
+
+    configuration: Configuration
+    correct: NDArray[np.bool_]
+    confusion: NDArray[np.int64]
+    y_pred: NDArray[np.int64]
+
+    @property
+    def wrong(self) -> NDArray[np.bool_]:
+        """Images that more than half of the replicates get wrong, `[N]`."""
+        wrong: NDArray[np.bool_] = 2 * self.correct.sum(axis=0) < len(self.correct)
+        return wrong
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfusedPair:
+    """A true class taken for another: counted over all seeds, and as a share of the true class."""
+
+    true: str
+    predicted: str
+    count: int
+    share: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TestImages:
+    """Predictions of the first configurations of the ranking.
+
+    Attributes:
+        class_names: C names.
+        y_true: `[N]`.
+        images: uint8, `[N, height, width]` or with colours, None if the data are no images.
+        predicted: In the order of the ranking; the first is the selected one.
+        baseline: Position in `predicted` of the one the selected is compared with, None if there is no other.
+        classes: Precision, recall and F1 of the selected one, from the counts over all seeds.
+        confused: The ten most confused pairs of the selected one.
+        wrong_everywhere: Images that every configuration of `predicted` gets wrong, indices.
+        wrong_selected_only: Images that only the selected one gets wrong.
+    """
+
+    class_names: tuple[str, ...]
+    y_true: NDArray[np.int64]
+    images: NDArray[np.uint8] | None
+    predicted: tuple[Predicted, ...]
+    baseline: int | None
+    classes: ClassScores
+    confused: tuple[ConfusedPair, ...]
+    wrong_everywhere: NDArray[np.int64]
+    wrong_selected_only: NDArray[np.int64]
+
+    __test__ = False  # not a test, whatever pytest makes of its name
+
+
+def read_test_images(records: ExperimentRecords, grid: Grid, ranked: Sequence[Configuration]) -> TestImages | None:
+    """Reads the predictions of some configurations, best first; None if there is nothing to read.
+
+    Args:
+        records: Of the experiment.
+        grid: Whose shared seeds count.
+        ranked: The configurations; the first is the selected one.
+    """
+    try:
+        images, y_true = records.experiment.read_test_split()
+    except (FileNotFoundError, ValueError):
+        return None
+    class_names = records.manifest.dataset.class_names
+    predicted = []
+    for configuration in ranked:
+        try:
+            predicted.append(_predicted(records, configuration, y_true, len(class_names)))
+        except (FileNotFoundError, ValueError):
+            if not predicted:
+                return None  # without those of the selected one there is nothing to compare with
+    if not predicted:
+        return None
+    confusion = predicted[0].confusion
+    wrong = np.stack([one.wrong for one in predicted])
+    several = len(predicted) > 1
+    return TestImages(
+        class_names=class_names,
+        y_true=y_true,
+        images=images if _is_pictures(images) else None,
+        predicted=tuple(predicted),
+        baseline=_baseline(predicted),
+        classes=class_scores(confusion),
+        confused=_confused(confusion, class_names),
+        wrong_everywhere=np.flatnonzero(wrong.all(axis=0)),
+        wrong_selected_only=np.flatnonzero(wrong[0] & ~wrong[1:].any(axis=0)) if several else np.arange(0),
+    )
+
+
+def _predicted(
+    records: ExperimentRecords, configuration: Configuration, y_true: NDArray[np.int64], classes: int
+) -> Predicted:
+    read: dict[str, Predictions] = {}
+    rows, confusion = [], np.zeros((classes, classes), dtype=np.int64)
+    for replicate in configuration.replicates:
+        if replicate.trial_id not in read:
+            read[replicate.trial_id] = records.experiment.read_predictions(replicate.trial_id)
+        predictions = read[replicate.trial_id]
+        rows.append(predictions.y_pred[replicate.row])
+        confusion += predictions.test_confusion[replicate.row]
+    y_pred = np.stack(rows)
+    votes = np.stack([(y_pred == label).sum(axis=0) for label in range(classes)])
+    return Predicted(
+        configuration=configuration, correct=y_pred == y_true, confusion=confusion, y_pred=votes.argmax(axis=0)
+    )
+
+
+def _is_pictures(images: NDArray[np.uint8]) -> bool:
+    return images.ndim == 3 or (images.ndim == 4 and images.shape[-1] in (1, 3))
+
+
+def _baseline(predicted: Sequence[Predicted]) -> int | None:
+    """The best of the smallest models; the second in the ranking if the selected one is that itself."""
+    if len(predicted) < 2:
+        return None
+    parameters = [one.configuration.points[0].parameters for one in predicted]
+    return parameters.index(min(parameters)) or 1
+
+
+def _confused(confusion: NDArray[np.int64], class_names: Sequence[str]) -> tuple[ConfusedPair, ...]:
+    errors = confusion - np.diag(np.diag(confusion))
+    totals = np.maximum(confusion.sum(axis=1), 1)
+    order = np.argsort(-errors, axis=None, kind="stable")[:10]
+    pairs = [(int(flat) // len(errors), int(flat) % len(errors)) for flat in order]
+    return tuple(
+        ConfusedPair(
+            true=class_names[true],
+            predicted=class_names[predicted],
+            count=int(errors[true, predicted]),
+            share=float(errors[true, predicted] / totals[true]),
+        )
+        for true, predicted in pairs
+        if errors[true, predicted] > 0
+    )

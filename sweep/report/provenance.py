@@ -1,0 +1,146 @@
+"""Section 9: where the numbers come from, and how to make any of them again."""
+
+import json
+from collections import Counter
+from typing import Any
+
+import pandas as pd
+
+from sweep.records import ExperimentRecords
+from sweep.report.document import Block, Paragraph, Section, Table, note, section
+from sweep.report.formats import duration, numbered, several
+
+_MOST_FAILURES = 20
+
+
+def provenance_section(records: ExperimentRecords) -> Section:
+    """Command, sweep, versions, hardware, times, failures, and how to reproduce a number."""
+    manifest = records.manifest
+    rows = [
+        ("command", "; ".join(f"`{command}`" for command in manifest.commands)),
+        ("sweep", f"{manifest.sweep.name} on {manifest.dataset.name}, {several(manifest.sweep.epochs, 'epoch')}"),
+        ("seeds", _seeds(records)),
+        ("created", manifest.created),
+        ("commit", manifest.commit or "not run from a source tree"),
+        ("versions", _words(manifest.versions)),
+        ("hardware", _words(manifest.hardware)),
+        ("wall time", _wall_time(records)),
+        ("training time", _training_time(records)),
+        ("data set", f"{manifest.dataset.name}, SHA-256 `{manifest.dataset.sha256}`"),
+        ("images", _sizes(records)),
+        ("engine", ", ".join(sorted({trial.engine for trial in manifest.trials}))),
+        ("failures and retries", _failures(records)),
+        ("not bit-exact", _moved(records)),
+        ("diverged", _diverged(records)),
+    ]
+    blocks: list[Block | None] = [
+        Table(name="provenance", title="Provenance", shown=pd.DataFrame(rows, columns=["what", "value"]))
+    ]
+    if records.failed:
+        failed = [{"trial": trial_id, "error": error} for trial_id, error in records.failed.items()]
+        blocks.append(
+            Table(
+                name="failures",
+                title="Failed trials",
+                shown=pd.DataFrame(failed[:_MOST_FAILURES]),
+                exact=pd.DataFrame(failed),
+            )
+        )
+    example = next(iter(records.done), None)
+    if example:
+        blocks.append(
+            Paragraph(
+                text="Any number can be made again: its trial is in `results.csv`, and "
+                f"`sweep verify {manifest.name} --retrain {example}` trains that trial anew and compares the bits."
+            )
+        )
+    blocks.append(Paragraph(text="The sweep file, as launched:"))
+    blocks.append(Paragraph(text=_toml(manifest.sweep.to_json()), kind="code"))
+    blocks.append(
+        note("Times are measured and differ from run to run; no other number does on the same kind of machine.")
+    )
+    return section("provenance", "Provenance", blocks)
+
+
+def _seeds(records: ExperimentRecords) -> str:
+    seeds = sorted({seed for trial in records.manifest.trials for seed in trial.seeds})
+    return numbered(seeds)
+
+
+def _words(values: Any) -> str:
+    def word(value: Any) -> str:
+        if isinstance(value, list | tuple):
+            return ", ".join(map(str, value)) or "none"
+        return f"{value:g}" if isinstance(value, float) else str(value)
+
+    return "; ".join(f"{name.replace('_', ' ')} {word(value)}" for name, value in values.items()) or "unknown"
+
+
+def _wall_time(records: ExperimentRecords) -> str:
+    """Sum over the runs that said how long they took; events are notes, so there may be none."""
+    times = [
+        event["wall_time_s"]
+        for event in records.events
+        if event.get("event") == "run_finished" and isinstance(event.get("wall_time_s"), int | float)
+    ]
+    started = sum(event.get("event") == "run_started" for event in records.events)
+    if not times:
+        return "unknown"
+    runs = f" in {several(len(times), 'run')}" if max(started, len(times)) > 1 else ""
+    unknown = f", and {started - len(times)} that did not say" if started > len(times) else ""
+    return f"{duration(sum(times))}{runs}{unknown}"
+
+
+def _training_time(records: ExperimentRecords) -> str:
+    replicates = [replicate for record in records.done.values() for replicate in record.replicates]
+    total = sum(replicate.train_time_s for replicate in replicates)
+    return f"{duration(total)} for {several(len(replicates), 'model')}, one after the other"
+
+
+def _sizes(records: ExperimentRecords) -> str:
+    dataset = records.manifest.dataset
+    return f"{dataset.train_size:,} to train, {dataset.validation_size:,} to validate, {dataset.test_size:,} to test"
+
+
+def _failures(records: ExperimentRecords) -> str:
+    counts = Counter(str(event.get("event")) for event in records.events)
+    parts = [f"{len(records.failed)} of {several(len(records.manifest.trials), 'trial')} failed at last"]
+    for event, words in (
+        ("trial_failed", "failure"),
+        ("trial_retried", "retry"),
+        ("checkpoint_corrupt", "damaged checkpoint"),
+    ):
+        if counts[event]:
+            parts.append(f"{counts[event]} {words}" + ("" if counts[event] == 1 else "s").replace("ys", "ies"))
+    return "; ".join(parts).replace("retrys", "retries")
+
+
+def _moved(records: ExperimentRecords) -> str:
+    moved = [trial_id for trial_id, record in records.done.items() if not record.bit_exact(records.manifest)]
+    if not moved:
+        return "none: every trial ran where the manifest says"
+    names = ", ".join(f"`{trial_id}`" for trial_id in moved[:6]) + (
+        f" and {len(moved) - 6} more" if len(moved) > 6 else ""
+    )
+    return f"{several(len(moved), 'trial')} on other hardware or versions: {names}"
+
+
+def _diverged(records: ExperimentRecords) -> str:
+    lost = [
+        f"{trial_id} seed {replicate.seed}"
+        for trial_id, record in records.done.items()
+        for replicate in record.replicates
+        if replicate.diverged
+    ]
+    return (
+        f"{several(len(lost), 'replicate')}: {', '.join(lost[:6])}{' …' if len(lost) > 6 else ''}" if lost else "none"
+    )
+
+
+def _toml(tables: dict[str, Any]) -> str:
+    """The sweep as a TOML file; JSON's scalars and lists are TOML's too."""
+    plain = [f"{key} = {json.dumps(value)}" for key, value in tables.items() if not isinstance(value, dict)]
+    for key, table in tables.items():
+        if isinstance(table, dict) and table:
+            plain += ["", f"[{key}]", *(f"{name} = {json.dumps(value)}" for name, value in table.items())]
+    return "\n".join(plain)

@@ -1,0 +1,35 @@
+"""A document as Markdown for GitHub, with its pictures as files beside it."""
+
+from sweep.report.document import Block, Document, Drawing, Paragraph, Table
+from sweep.tables import markdown
+
+_MARKS = {"text": "", "verdict": "", "note": "> ", "warning": "> **Note:** "}
+
+
+def readme(document: Document) -> str:
+    """Gives the Markdown text of a document; pictures are at `figures/<name>.svg`."""
+    parts = [f"# {document.title}", document.subtitle]
+    if document.banner:
+        parts.insert(0, f"**{document.banner}**")
+    for number, section in enumerate(document.sections, start=1):
+        parts.append(f"## {number}. {section.title}")
+        parts += [_block(block) for block in section.blocks]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _block(block: Block) -> str:
+    if isinstance(block, Paragraph):
+        if block.kind == "code":
+            return f"```toml\n{block.text}\n```"
+        return _MARKS[block.kind] + block.text
+    if isinstance(block, Drawing):
+        picture = block.picture
+        return f"![{picture.title}](figures/{picture.name}.svg)\n\n*{block.caption.replace('**', '')}*"
+    return _table(block)
+
+
+def _table(table: Table) -> str:
+    text = markdown(table.shown)
+    if table.folded:
+        return f"<details><summary>{table.title}</summary>\n\n{text}\n\n</details>"
+    return f"**{table.title}**\n\n{text}"

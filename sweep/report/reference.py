@@ -1,0 +1,73 @@
+"""What is known beforehand: one function under two names, and the published table."""
+
+from importlib import resources
+
+import numpy as np
+import pandas as pd
+
+from sweep.report.findings import LEVEL, Control, Reproduced
+from sweep.stats import prediction_interval
+from sweep.tables import Grid
+
+
+def controls(grid: Grid) -> tuple[Control, ...]:
+    """Compares cross-entropy with sparse cross-entropy wherever the grid has both."""
+    if "loss" not in grid.axes:
+        return ()
+    at = list(grid.axes).index("loss")
+    by_values = {point.values: point for point in grid.points}
+    published = published_accuracy() if set(grid.axes) == {"depth", "activation", "loss"} else {}
+    found = []
+    for point in grid.points:
+        sparse = by_values.get((*point.values[:at], "sparse_cross_entropy", *point.values[at + 1 :]))
+        if point.values[at] != "cross_entropy" or sparse is None:
+            continue
+        seeds = [seed for seed in point.replicates if seed in sparse.replicates]
+        both = [(point.replicates[seed].record, sparse.replicates[seed].record) for seed in seeds]
+        differences = [abs(getattr(a, grid.criterion) - getattr(b, grid.criterion)) for a, b in both]
+        known = published.keys() >= {point.values, sparse.values}
+        found.append(
+            Control(
+                point=point,
+                identical=sum(a.parameters_sha256 == b.parameters_sha256 for a, b in both),
+                compared=len(seeds),
+                largest=max((d for d in differences if np.isfinite(d)), default=float("nan")),
+                published=published[sparse.values] - published[point.values] if known else None,
+            )
+        )
+    return tuple(found)
+
+
+def published_accuracy() -> dict[tuple[str, ...], float]:
+    """Gives the published training accuracies in [0, 1] by depth, activation and loss."""
+    with (resources.files("sweep") / "data" / "published_accuracy.csv").open() as file:
+        table = pd.read_csv(file)
+    names = table[["depth", "activation", "loss"]].itertuples(index=False, name=None)
+    return dict(zip(names, (table["accuracy_percent"] / 100).tolist(), strict=True))
+
+
+def reproduced(grid: Grid) -> tuple[Reproduced, ...]:
+    """Puts the published accuracies beside ours; nothing if the axes are others."""
+    if list(grid.axes) != ["depth", "activation", "loss"]:
+        return ()
+    published = published_accuracy()
+    rows = []
+    for point in grid.points:
+        if point.values not in published:
+            continue
+        finished = [replicate.record for replicate in point.replicates.values() if not replicate.record.diverged]
+        ours = prediction_interval([record.train_accuracy for record in finished], LEVEL)
+        value = published[point.values]
+        # The published numbers are rounded to 0.01 points, so a prediction counts as hit within half of that.
+        inside = None if ours.cannot else bool(ours.low - 0.00005 <= value <= ours.high + 0.00005)
+        tested = [record.test_accuracy for record in finished]
+        rows.append(
+            Reproduced(
+                point=point,
+                published=value,
+                ours=ours,
+                inside=inside,
+                test_accuracy=float(np.mean(tested)) if tested else float("nan"),
+            )
+        )
+    return tuple(rows)

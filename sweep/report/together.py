@@ -1,0 +1,145 @@
+"""Several experiments side by side: the same tables by data set or protocol, and ranks over many data sets."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sweep.config import AXES
+from sweep.figures import critical_difference_diagram
+from sweep.report.document import Block, Document, Drawing, Paragraph, Section, Table, note, section
+from sweep.report.findings import MOST_SHOWN, Analysis
+from sweep.report.formats import NONE, listed, p_equals, percent, points, points_range, several
+from sweep.report.verdict import incomplete, verdict
+from sweep.stats import critical_difference
+from sweep.tables import Configuration, level_name
+
+
+def together(analyses: Sequence[Analysis]) -> Document:
+    """Gives the comparison of several experiments; each has its own whole report in a folder of its name."""
+    names = [analysis.manifest.name for analysis in analyses]
+    unfinished = [f"{a.manifest.name}: {incomplete(a)}" for a in analyses if incomplete(a)]
+    return Document(
+        title=f"{listed(names, most=6)} side by side",
+        subtitle=f"{several(len(analyses), 'experiment')}; the whole report of each is linked below.",
+        banner=" ".join(unfinished),
+        sections=(_verdicts(analyses), _scores(analyses), _effects(analyses), _ranks(analyses)),
+    )
+
+
+def _verdicts(analyses: Sequence[Analysis]) -> Section:
+    blocks: list[Block | None] = []
+    for analysis in analyses:
+        name, dataset = analysis.manifest.name, analysis.manifest.dataset.name
+        blocks.append(Paragraph(text=f"[{name}]({name}/report.html), on {dataset}:"))
+        blocks.append(Paragraph(text=" ".join(sentence.text for sentence in verdict(analysis)), kind="verdict"))
+    return section("verdict", "Verdicts", blocks)
+
+
+def _scores(analyses: Sequence[Analysis]) -> Section:
+    """One row per grid point, in the order of the first experiment's ranking."""
+    axes = _axes(analyses)
+    rows: dict[tuple[Any, ...], dict[str, str]] = {}
+    for analysis in analyses:
+        name = analysis.manifest.name
+        for entry in analysis.entries:
+            for trial_point in _values(analysis, entry.configuration, axes):
+                row = rows.setdefault(trial_point, {})
+                row[f"{name}: rank"] = str(entry.rank)
+                row[f"{name}: {analysis.criterion} (%)"] = percent(entry.score.estimate)
+                row[f"{name}: test accuracy (%)"] = percent(entry.configuration.mean("test_accuracy"))
+    shown = pd.DataFrame(
+        {axis: level_name(axis, value) for axis, value in zip(axes, values, strict=True)} | row
+        for values, row in rows.items()
+    ).fillna(NONE)
+    more = (
+        f"The first {MOST_SHOWN} of {len(shown)}; all are in `tables/side-by-side.csv`."
+        if len(shown) > MOST_SHOWN
+        else ""
+    )
+    return section(
+        "scores",
+        "Scores side by side",
+        [
+            note("Each experiment ranks by its own criterion; twins share a rank. Test accuracy took no part. " + more),
+            Table(
+                name="side-by-side",
+                title="Scores side by side",
+                shown=shown.head(MOST_SHOWN),
+                exact=shown,
+                searchable=True,
+            ),
+        ],
+    )
+
+
+def _effects(analyses: Sequence[Analysis]) -> Section:
+    rows = []
+    for analysis in analyses:
+        for term in analysis.effects.effects:
+            if term.span is None:
+                continue
+            ordered = sorted(term.levels, key=lambda one: one.effect.estimate)
+            rows.append(
+                {
+                    "experiment": analysis.manifest.name,
+                    "data set": analysis.manifest.dataset.name,
+                    "axis": term.factors[0],
+                    "from": str(ordered[0].levels[0]),
+                    "to": str(ordered[-1].levels[0]),
+                    "difference (points)": points(term.span.estimate),
+                    "95 % interval": points_range(term.span.low, term.span.high),
+                }
+            )
+    table = Table(name="effects", title="Largest difference between two levels of an axis", shown=pd.DataFrame(rows))
+    empty = Paragraph(text="No experiment has an axis whose effect can be shown.", kind="warning")
+    return section("effects", "Effects side by side", [table if rows else empty])
+
+
+def _ranks(analyses: Sequence[Analysis]) -> Section:
+    """Friedman's test and Nemenyi's critical difference over data sets, one score per data set."""
+    axes = _axes(analyses)
+    one_each = list({analysis.manifest.dataset.sha256: analysis for analysis in analyses if analysis.entries}.values())
+    means = []
+    for analysis in one_each:
+        means.append(
+            {
+                values: entry.score.estimate
+                for entry in analysis.entries
+                for values in _values(analysis, entry.configuration, axes)
+            }
+        )
+    first = one_each[0].entries if one_each else ()
+    # Twins of the first experiment enter once, under their joint name.
+    kept = [(entry, _values(one_each[0], entry.configuration, axes)[0]) for entry in first]
+    kept = [(entry, values) for entry, values in kept if all(values in table for table in means)]
+    scores = np.array([[table[values] for _, values in kept] for table in means]).reshape(len(means), len(kept))
+    outcome = critical_difference(scores)
+    if outcome.cannot:
+        text = f"Ranks over data sets are not compared ({outcome.cannot}). Experiments on one data set are one block."
+        return section("ranks", "Ranks over data sets", [Paragraph(text=text, kind="note")])
+    picture = critical_difference_diagram(
+        [entry.name for entry, _ in kept], outcome.average_ranks.tolist(), outcome.groups, outcome.difference
+    )
+    text = (
+        f"{several(len(kept), 'configuration')} on {several(outcome.n_blocks, 'data set')}: Friedman's test that any "
+        f"differ, {p_equals(outcome.p_value)}. Average ranks further apart than {outcome.difference:.2f} differ "
+        "(Nemenyi, 95 % confidence for all pairs together)."
+    )
+    caption = "Average rank of each configuration; configurations beside one bar are not told apart."
+    return section("ranks", "Ranks over data sets", [Paragraph(text=text), Drawing(picture=picture, caption=caption)])
+
+
+def _axes(analyses: Sequence[Analysis]) -> list[str]:
+    used = {axis for analysis in analyses for axis in analysis.grid.axes}
+    return [axis for axis in AXES if axis in used]
+
+
+def _values(analysis: Analysis, configuration: Configuration, axes: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Values of `axes` at each grid point of a configuration; an axis that does not vary has one value for all."""
+    fixed = analysis.manifest.trials[0].point
+    return [
+        tuple({**fixed, **dict(zip(analysis.grid.axes, point.values, strict=True))}[axis] for axis in axes)
+        for point in configuration.points
+    ]

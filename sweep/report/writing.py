@@ -1,0 +1,86 @@
+"""Puts the sections of a report together and writes its files."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sweep.records import Experiment, ExperimentRecords, read_records
+from sweep.report.analysis import analyse
+from sweep.report.best import best_section
+from sweep.report.checks import control_section, reproduction_section
+from sweep.report.confusions import confusion_section
+from sweep.report.document import Document, Paragraph, Section, section
+from sweep.report.effects import effects_section
+from sweep.report.findings import Analysis
+from sweep.report.formats import several
+from sweep.report.grid import grid_section
+from sweep.report.page import page
+from sweep.report.provenance import provenance_section
+from sweep.report.ranking import ranking_section
+from sweep.report.readme import readme
+from sweep.report.verdict import incomplete, verdict
+from sweep.storage import Storage
+from sweep.tables import booktabs, csv, history_table, results_table
+
+
+def write(experiments: Sequence[Experiment], out: Path) -> Path:
+    """Writes the report of one or several experiments; see `sweep.report.write_report`."""
+    records = [read_records(experiment) for experiment in experiments]
+    if len(records) == 1:
+        return _write_one(records[0], out)[1]
+    from sweep.report.together import together
+
+    analyses = [_write_one(one, out / one.manifest.name)[0] for one in records]
+    return _write(together(analyses), analyses, out)
+
+
+def document_of(analysis: Analysis) -> Document:
+    """Gives the report of one experiment."""
+    manifest = analysis.manifest
+    sections = [
+        _verdict_section(analysis),
+        ranking_section(analysis),
+        effects_section(analysis),
+        best_section(analysis),
+        grid_section(analysis),
+        confusion_section(analysis),
+        control_section(analysis),
+        reproduction_section(analysis),
+        provenance_section(analysis.records),
+    ]
+    protocol = ", published protocol" if manifest.sweep.protocol == "published" else ""
+    return Document(
+        title=f"{manifest.name}: {' × '.join(analysis.grid.axes).replace('_', ' ')} on {manifest.dataset.name}",
+        subtitle=f"{several(len(analysis.grid.points), 'grid point')}, "
+        f"{several(len(analysis.grid.seeds), 'shared seed')}, {several(manifest.sweep.epochs, 'epoch')}{protocol}. "
+        f"Selected by {analysis.criterion}.",
+        banner=incomplete(analysis),
+        sections=tuple(one for one in sections if one),
+    )
+
+
+def _verdict_section(analysis: Analysis) -> Section:
+    sentences = [sentence for sentence in verdict(analysis) if sentence.topic != "state"]
+    return section("verdict", "Verdict", [Paragraph(text=sentence.text, kind="verdict") for sentence in sentences])
+
+
+def _write_one(records: ExperimentRecords, out: Path) -> tuple[Analysis, Path]:
+    # A fixed start, so that the same records always give the same report.
+    analysis = analyse(records, np.random.default_rng(0))
+    return analysis, _write(document_of(analysis), [analysis], out)
+
+
+def _write(document: Document, analyses: Sequence[Analysis], out: Path) -> Path:
+    folder = Storage(out)
+    for picture in document.pictures():
+        folder.write(f"figures/{picture.name}.svg", picture.file().encode())
+    for table in document.tables():
+        folder.write(f"tables/{table.name}.csv", csv(table.shown if table.exact is None else table.exact).encode())
+        folder.write(f"tables/{table.name}.tex", booktabs(table.shown, caption=table.title).encode())
+    if len(analyses) == 1:
+        folder.write("results.csv", csv(results_table(analyses[0].records)).encode())
+        folder.write("history.csv", csv(history_table(analyses[0].records)).encode())
+    folder.write("README.md", readme(document).encode())
+    folder.write("report.html", page(document).encode())
+    return out / "report.html"

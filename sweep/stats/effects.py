@@ -1,0 +1,89 @@
+"""The size of each effect of a blocked factorial, with simultaneous intervals.
+
+Letters: n rows, L levels of an axis.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from statsmodels.regression.linear_model import OLS
+
+from sweep.stats.design import Model
+from sweep.stats.intervals import Interval
+from sweep.stats.spread import spread_quantile
+
+
+@dataclass(frozen=True, kw_only=True)
+class LevelEffect:
+    """Effect of one level (main effect) or one combination of levels (interaction), in the score's unit.
+
+    `effect` has n = the rows at this level; its interval is simultaneous over all effects of the term.
+    """
+
+    levels: tuple[object, ...]
+    effect: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class TermEffects:
+    """All effects of one term; they sum to zero.
+
+    `span` is the largest minus the smallest, for main effects only; its interval is simultaneous over all
+    pairs of levels, so choosing the extreme two after looking is paid for.
+    """
+
+    factors: tuple[str, ...]
+    levels: tuple[LevelEffect, ...]
+    span: Interval | None
+
+
+def term_effects(
+    model: Model, y: NDArray[np.float64], error_variance: float, df: int, level: float, cannot: str
+) -> tuple[float, tuple[TermEffects, ...]]:
+    """The grand mean and the effects of every term."""
+    fit = OLS(y, model.matrix).fit(method="qr")
+    coefficients, covariance = fit.params, fit.normalized_cov_params * error_variance
+    effects = []
+    for term in model.terms:
+        columns = model.columns[term]
+        combinations, contrasts = model.term_contrasts(term)
+        estimates = contrasts @ coefficients[columns]
+        spread = contrasts @ covariance[columns, columns] @ contrasts.T
+        t = math.nan if cannot else float(stats.t.isf((1 - level) / (2 * len(combinations)), df))
+        halves = (t * np.sqrt(np.maximum(np.diag(spread), 0))).tolist()
+        axes = [model.axes[number] for number in term]
+        levels = []
+        for codes, estimate, half in zip(combinations, estimates.tolist(), halves, strict=True):
+            at_level = [each.codes == code for each, code in zip(axes, codes, strict=True)]
+            interval = Interval(
+                estimate=estimate,
+                low=estimate - half,
+                high=estimate + half,
+                level=level,
+                n=int(np.logical_and.reduce(at_level).sum()),
+                cannot=cannot,
+            )
+            names = tuple(each.levels[code] for each, code in zip(axes, codes, strict=True))
+            levels.append(LevelEffect(levels=names, effect=interval))
+        span = _span(estimates, spread, df, level, len(y), cannot) if len(term) == 1 else None
+        effects.append(TermEffects(factors=model.names(term), levels=tuple(levels), span=span))
+    return float(coefficients[0]), tuple(effects)
+
+
+def _span(
+    estimates: NDArray[np.float64], spread: NDArray[np.float64], df: int, level: float, n: int, cannot: str
+) -> Interval:
+    """Largest minus smallest effect; no lower than 0, for that is what a span is."""
+    largest, smallest = int(estimates.argmax()), int(estimates.argmin())
+    estimate = float(estimates[largest] - estimates[smallest])
+    low = high = math.nan
+    if not cannot:
+        variances = np.diag(spread)[:, None] + np.diag(spread) - 2 * spread
+        q = spread_quantile(level, tied=len(estimates), count=len(estimates), df=df)
+        halves = q * np.sqrt(np.maximum(variances, 0) / 2)
+        gaps = estimates[:, None] - estimates
+        low, high = max(float((gaps - halves).max()), 0.0), float((gaps + halves).max())
+    return Interval(estimate=estimate, low=low, high=high, level=level, n=n, cannot=cannot)

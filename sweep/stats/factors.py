@@ -1,0 +1,246 @@
+"""How much each axis of the grid matters: a seed-blocked factorial analysis of variance.
+
+Letters: n rows (one per configuration and seed), L levels of an axis, p columns of a model matrix. Levels are
+coded to sum to zero, so a main effect is the distance of a level from the mean of all levels, whatever the
+others. The error is always what the spread between seeds leaves within configurations, never an interaction.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from sweep.stats.blocks import blocked_fit
+from sweep.stats.design import (
+    Axis,
+    Model,
+    axis,
+    cell_numbers,
+    largest_model,
+    pure_error,
+    residual_ss,
+    type_two,
+)
+from sweep.stats.effects import TermEffects, term_effects
+from sweep.stats.intervals import ROUNDING, check_level
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnovaRow:
+    """One row of the table of variance.
+
+    Attributes:
+        name: "depth", "depth x loss", "seed", "other interactions" or "residual" ("x" is a multiplication
+            sign).
+        factors: the axes of the term; empty for the last three kinds.
+        kind: "factor", "interaction", "block", "other" or "residual".
+        df: degrees of freedom.
+        sum_sq: sum of squares, in the score's unit squared.
+        share: eta squared: of the total sum of squares around the mean; NaN when that is 0.
+        f_value: mean square over that of the residual; NaN without a residual.
+        p_value: of no effect; NaN without a residual.
+    """
+
+    name: str
+    factors: tuple[str, ...]
+    kind: str
+    df: int
+    sum_sq: float
+    share: float
+    f_value: float
+    p_value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class FactorEffects:
+    """The analysis of variance of a grid.
+
+    Attributes:
+        table: factors, then interactions, by order; then block, other interactions, residual.
+        effects: one entry for each factor and interaction of the model, in the table's order.
+        grand_mean: mean of all configurations, each counting the same.
+        error_variance: mean square of the residual; NaN without one.
+        df: its degrees of freedom.
+        n: rows used.
+        n_blocks: seeds used.
+        n_missing: rows without a score.
+        order: highest order of interaction in the model; 0 without a model.
+        level: confidence of each family of intervals.
+        notes: what was done that a reader must know, one sentence each.
+        cannot: what these data cannot tell and why; empty when nothing is missing.
+    """
+
+    table: tuple[AnovaRow, ...]
+    effects: tuple[TermEffects, ...]
+    grand_mean: float
+    error_variance: float
+    df: int
+    n: int
+    n_blocks: int
+    n_missing: int
+    order: int
+    level: float
+    notes: tuple[str, ...]
+    cannot: str
+
+
+def factor_effects(
+    frame: pd.DataFrame, factors: Sequence[str], score: str, block: str = "seed", level: float = 0.95
+) -> FactorEffects:
+    """Which axes of a grid matter, and by how much, from one row per configuration and seed.
+
+    `frame` has a column for each of `factors` (any names, any levels), for the numeric `score` and for
+    `block`. The model is block + all interactions of the factors, up to the highest order that every empty
+    cell of the grid allows. Sums of squares are of type II: each term given all that do not contain it; in a
+    complete grid all types agree. Effects are least-squares means minus their mean. With one seed, effects
+    are plain differences without interval or p-value: the highest interaction is not used as an error.
+
+    Intervals of effects are Bonferroni's within the term; those of a span are Tukey and Kramer's.
+
+    Assumes that a seed adds the same to every configuration, and errors that are independent, of one variance
+    and near enough to normal; scores missing for reasons unrelated to the score.
+
+    Raises:
+        ValueError: if a column is absent or named twice, a configuration and seed occur twice, or `level` is
+            not in (0, 1).
+
+    Source: Montgomery (2017), section 5.6, blocking in a factorial design; least squares by `statsmodels`
+    OLS, type II as `statsmodels.stats.anova.anova_lm`; Kramer (1956).
+    """
+    check_level(level)
+    scores, finite = _checked(frame, factors, score, block)
+    rows, y = frame.loc[finite], scores[finite]
+    axes, seeds = [axis(name, rows[name]) for name in factors], axis(block, rows[block])
+    varied = [each for each in axes if len(each.levels) > 1]
+    model = largest_model(varied, seeds) if varied else None
+    cells = cell_numbers(axes)
+    error_ss, df = pure_error(y, cells, seeds) if len(y) else (math.nan, 0)
+    cannot = ""
+    if not len(y):
+        cannot = "no row has a score"
+    elif not varied:
+        cannot = "every factor has one level: there is no effect to show"
+    elif model is None:
+        cannot = "too few grid points, or too few seeds in common, to separate the factors from each other"
+    elif len(seeds.levels) < 2:
+        cannot = "one seed: effects are plain differences, their uncertainty is unknown"
+    elif df == 0:
+        cannot = "no two configurations share two seeds: the uncertainty of the effects is unknown"
+    elif error_ss <= len(y) * (ROUNDING * np.abs(y).max()) ** 2:
+        cannot = "no spread left beyond configuration and seed: effects cannot be tested"
+    error_variance = math.nan if cannot else error_ss / df
+    table: tuple[AnovaRow, ...] = ()
+    effects: tuple[TermEffects, ...] = ()
+    grand_mean = math.nan
+    if model:
+        table = _table(model, y, error_ss, df, error_variance, block)
+        grand_mean, effects = term_effects(model, y, error_variance, df, level, cannot)
+    return FactorEffects(
+        table=table,
+        effects=effects,
+        grand_mean=grand_mean,
+        error_variance=error_variance,
+        df=df,
+        n=len(y),
+        n_blocks=len(seeds.levels),
+        n_missing=len(scores) - len(y),
+        order=max(len(term) for term in model.terms) if model else 0,
+        level=level,
+        notes=tuple(_notes(axes, cells, seeds, y, model, len(scores) - len(y))),
+        cannot=cannot,
+    )
+
+
+def _checked(
+    frame: pd.DataFrame, factors: Sequence[str], score: str, block: str
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The scores of all rows, and which are finite."""
+    names = [*factors, score, block]
+    if not factors or len(set(names)) < len(names):
+        raise ValueError(f"factors {list(factors)}, score {score!r}, block {block!r}: give distinct columns")
+    absent = [name for name in names if name not in frame.columns]
+    if absent:
+        raise ValueError(f"no column {absent[0]!r} in the frame; it has {', '.join(map(str, frame.columns))}")
+    scores = pd.to_numeric(frame[score]).to_numpy(dtype=np.float64, na_value=math.nan)
+    finite = np.isfinite(scores)
+    twice = frame.loc[finite].duplicated([*factors, block])
+    if twice.any():
+        where = frame.loc[finite].loc[twice, [*factors, block]].iloc[0].to_dict()
+        raise ValueError(f"two scores for {where}; give one per configuration and {block}")
+    return scores, finite
+
+
+def _table(
+    model: Model, y: NDArray[np.float64], error_ss: float, df: int, error_variance: float, block: str
+) -> tuple[AnovaRow, ...]:
+    total = float(((y - y.mean()) ** 2).sum())
+
+    def row(name: str, names: tuple[str, ...], kind: str, row_df: int, sum_sq: float) -> AnovaRow:
+        sum_sq = max(sum_sq, 0.0)
+        f_value = p_value = math.nan
+        if kind != "residual" and math.isfinite(error_variance):
+            f_value = sum_sq / row_df / error_variance
+            p_value = float(stats.f.sf(f_value, row_df, df))
+        share = sum_sq / total if total > 0 else math.nan
+        return AnovaRow(
+            name=name,
+            factors=names,
+            kind=kind,
+            df=row_df,
+            sum_sq=sum_sq,
+            share=share,
+            f_value=f_value,
+            p_value=p_value,
+        )
+
+    rows = []
+    for term, sum_sq in type_two(model, y).items():
+        names, columns = model.names(term), model.columns[term]
+        kind = "factor" if len(term) == 1 else "interaction"
+        rows.append(row(" × ".join(names), names, kind, columns.stop - columns.start, sum_sq))
+    left = residual_ss(model, y, model.terms)
+    seed_df = model.seed_columns.stop - 1
+    if seed_df:
+        seed_ss = residual_ss(model, y, model.terms, with_seeds=False) - left
+        rows.append(row(block, (), "block", seed_df, seed_ss))
+    other_df = len(y) - model.matrix.shape[1] - df
+    if other_df:
+        rows.append(row("other interactions", (), "other", other_df, left - error_ss))
+    rows.append(row("residual", (), "residual", df, error_ss if df else 0.0))
+    return tuple(rows)
+
+
+def _notes(
+    axes: Sequence[Axis],
+    cells: NDArray[np.intp],
+    seeds: Axis,
+    y: NDArray[np.float64],
+    model: Model | None,
+    n_missing: int,
+) -> list[str]:
+    notes = [f"{each.name} has one level and no effect to show" for each in axes if len(each.levels) == 1]
+    if n_missing:
+        notes.append(f"{n_missing} of {len(cells) + n_missing} rows have no score and are left out")
+    if model is None:
+        return notes
+    grid = math.prod(len(each.levels) for each in axes)
+    points = int(cells.max()) + 1
+    if points < grid:
+        notes.append(f"{grid - points} of {grid} grid points have no score")
+    if points * len(seeds.levels) > len(cells):
+        notes.append("scores are missing: sums of squares are of type II and do not add up to the total")
+    order = max(len(term) for term in model.terms)
+    if order < len(model.axes):
+        notes.append(f"interactions of more than {order} factors are not separated from each other")
+    scores = np.full((points, len(seeds.levels)), math.nan)
+    scores[cells, seeds.codes] = y
+    fit = blocked_fit(scores)
+    for point in np.array(fit.configurations)[~fit.steady]:
+        row = int(np.flatnonzero(cells == point)[0])
+        name = ", ".join(str(each.levels[each.codes[row]]) for each in axes)
+        notes.append(f"{name} varies far more between seeds than the others, which widens every interval")
+    return notes

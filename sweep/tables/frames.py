@@ -1,0 +1,96 @@
+"""Records as data frames: one row per replicate, per epoch, per configuration."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sweep.config import TrialConfig
+from sweep.records import HISTORY_METRICS, ExperimentRecords
+from sweep.tables.points import read_grid, varied_axes
+
+RESULT_SCORES = (
+    "train_accuracy",
+    "validation_accuracy",
+    "test_accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "train_time_s",
+)
+
+
+def results_table(records: ExperimentRecords) -> pd.DataFrame:
+    """One row per finished replicate, as in `results.csv`.
+
+    Columns: trial_id, the axes, seed, `RESULT_SCORES`; scores in [0, 1], precision, recall and F1 macro-averaged.
+    """
+    axes = list(varied_axes(records.manifest))
+    rows = []
+    for trial in records.manifest.trials:
+        record = records.done.get(trial.trial_id)
+        for replicate in record.replicates if record else ():
+            scores = {score: getattr(replicate, score) for score in RESULT_SCORES}
+            rows.append({**_identity(trial, axes), "seed": replicate.seed, **scores})
+    return pd.DataFrame(rows, columns=["trial_id", *axes, "seed", *RESULT_SCORES])
+
+
+def history_table(records: ExperimentRecords) -> pd.DataFrame:
+    """One row per epoch of a finished replicate, as in `history.csv`.
+
+    Columns: trial_id, the axes, seed, epoch (from 1), then the four metrics of the history.
+    """
+    axes = list(varied_axes(records.manifest))
+    parts = []
+    for trial in records.manifest.trials:
+        record = records.done.get(trial.trial_id)
+        if record is None:
+            continue
+        epochs = len(record.history[HISTORY_METRICS[0]])
+        seeds = [replicate.seed for replicate in record.replicates]
+        columns: dict[str, Any] = {
+            name: [value] * (epochs * len(seeds)) for name, value in _identity(trial, axes).items()
+        }
+        columns["seed"] = np.repeat(seeds, epochs)
+        columns["epoch"] = np.tile(np.arange(1, epochs + 1), len(seeds))
+        columns |= {
+            metric: np.asarray(record.history[metric], dtype=np.float64).T.ravel() for metric in HISTORY_METRICS
+        }
+        parts.append(pd.DataFrame(columns))
+    names = ["trial_id", *axes, "seed", "epoch", *HISTORY_METRICS]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=names)
+
+
+def summary_table(records: ExperimentRecords) -> pd.DataFrame:
+    """One row per configuration, the largest mean of the selection score first; twins share a row.
+
+    Columns: rank, the axes, n (seeds), mean and standard deviation over the seeds of the selection score, mean test
+    accuracy and mean training time in seconds per replicate; accuracies in percent. Grid points that cannot be
+    compared follow with rank NA and what there is of them.
+    """
+    grid = read_grid(records)
+    criterion = grid.criterion
+    rows: list[dict[str, Any]] = []
+    for rank, configuration in enumerate(grid.ranked(), start=1):
+        scores = 100 * configuration.scores(criterion)
+        rows.append(
+            {
+                "rank": rank,
+                **configuration.levels,
+                "n": len(scores),
+                f"{criterion}_mean": scores.mean(),
+                f"{criterion}_sd": scores.std(ddof=1) if len(scores) > 1 else np.nan,
+                "test_accuracy_mean": 100 * configuration.mean("test_accuracy"),
+                "train_time_s": configuration.mean("train_time_s"),
+            }
+        )
+    for point, reason in grid.left_out:
+        values = dict(zip(grid.axes, map(str, point.values), strict=True))
+        rows.append({"rank": pd.NA, **values, "n": len(point.replicates), "note": reason})
+    names = ["rank", *grid.axes, "n", f"{criterion}_mean", f"{criterion}_sd", "test_accuracy_mean", "train_time_s"]
+    table = pd.DataFrame(rows, columns=[*names, "note"] if grid.left_out else names)
+    return table.astype({"rank": "Int64", "n": "Int64"})
+
+
+def _identity(trial: TrialConfig, axes: list[str]) -> dict[str, Any]:
+    return {"trial_id": trial.trial_id, **{axis: trial.point[axis] for axis in axes}}

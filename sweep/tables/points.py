@@ -1,0 +1,219 @@
+"""From trials to what can be compared: grid points, the seeds they share, and configurations without duplicates.
+
+Several trials of one grid point are more seeds of it. Grid points whose replicates have the same final parameters,
+bit for bit, are twins: they are one configuration under several names and never counted twice. Imports neither
+torch nor ray. Axis letters: K configurations, S shared seeds, N test images.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.config import AXES
+from sweep.records import ExperimentRecords, Manifest, ReplicateRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replicate:
+    """One trained model: its scores, and the trial and row in which its history and predictions are."""
+
+    trial_id: str
+    row: int
+    record: ReplicateRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridPoint:
+    """A grid point with all its finished replicates.
+
+    Attributes:
+        values: Of the experiment's axes, in their order.
+        name: The values in words.
+        parameters: Trained parameters of one replicate.
+        replicates: By seed; a seed that several trials have counts once.
+        trouble: Why trials of it are missing, "" if none is.
+    """
+
+    values: tuple[Any, ...]
+    name: str
+    parameters: int
+    replicates: Mapping[int, Replicate]
+    trouble: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """One grid point, or several that are twins, with the scores of the shared seeds.
+
+    Attributes:
+        name: In words; levels at which twins differ are joined by " = ".
+        levels: Name of the level of each axis, joined likewise.
+        points: The grid points it stands for, in the order of the grid.
+        replicates: Of the first of them, in the order of the shared seeds.
+    """
+
+    name: str
+    levels: Mapping[str, str]
+    points: tuple[GridPoint, ...]
+    replicates: tuple[Replicate, ...]
+
+    def scores(self, metric: str) -> NDArray[np.float64]:
+        """Gives one of the numbers of each replicate `[S]`."""
+        return np.array([getattr(replicate.record, metric) for replicate in self.replicates], dtype=np.float64)
+
+    def mean(self, metric: str) -> float:
+        """Gives the mean over the replicates of one of their numbers."""
+        return float(self.scores(metric).mean())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """What there is to compare in an experiment.
+
+    Attributes:
+        axes: Values of each axis that varies.
+        criterion: The score that selects: validation_accuracy or train_accuracy.
+        points: Every grid point of the manifest.
+        seeds: S, those that all compared configurations share.
+        configurations: K, in the order of the grid.
+        left_out: Grid points that cannot be compared, each with the reason.
+    """
+
+    axes: Mapping[str, tuple[Any, ...]]
+    criterion: str
+    points: tuple[GridPoint, ...]
+    seeds: tuple[int, ...]
+    configurations: tuple[Configuration, ...]
+    left_out: tuple[tuple[GridPoint, str], ...]
+
+    def scores(self, metric: str) -> NDArray[np.float64]:
+        """Gives a score of every configuration and shared seed `[K, S]`."""
+        rows = [configuration.scores(metric) for configuration in self.configurations]
+        return np.stack(rows) if rows else np.empty((0, len(self.seeds)))
+
+    def levels(self, axis: str) -> list[str]:
+        """Gives the levels of an axis that configurations have, in its order; levels joined by twins are one."""
+        return list(dict.fromkeys(configuration.levels[axis] for configuration in self.configurations))
+
+    def ranked(self) -> list[Configuration]:
+        """Gives the configurations by mean of the criterion, largest first; ties keep the order of the grid."""
+        return sorted(self.configurations, key=lambda configuration: -configuration.mean(self.criterion))
+
+
+def read_grid(records: ExperimentRecords) -> Grid:
+    """Groups an experiment's trials by grid point, finds the shared seeds and the twins."""
+    axes = varied_axes(records.manifest)
+    criterion = records.manifest.sweep.selection
+    points = _points(records, axes)
+    reasons = {point.values: _reason(point, criterion) for point in points}
+    sound = [point for point in points if not reasons[point.values]]
+    seeds = _shared_seeds(sound)
+    compared = [point for point in sound if set(seeds) <= set(point.replicates)]
+    for point in sound:
+        if point not in compared:
+            lacking = [seed for seed in seeds if seed not in point.replicates]
+            reasons[point.values] = f"lacks seed {', '.join(map(str, lacking))}" + (
+                f" ({point.trouble})" if point.trouble else ""
+            )
+    return Grid(
+        axes=axes,
+        criterion=criterion,
+        points=tuple(points),
+        seeds=seeds,
+        configurations=_merge_twins(compared, seeds, list(axes)),
+        left_out=tuple((point, reasons[point.values]) for point in points if reasons[point.values]),
+    )
+
+
+def varied_axes(manifest: Manifest) -> dict[str, tuple[Any, ...]]:
+    """Gives the values of every axis that has more than one; of depth, activation and loss if none has."""
+    # An extended sweep's own axes may have lost values that trials of the manifest still have.
+    values: dict[str, list[Any]] = {name: list(given) for name, given in manifest.sweep.axes}
+    for trial in manifest.trials:
+        for axis, value in trial.point.items():
+            if value not in values.setdefault(axis, []):
+                values[axis].append(value)
+    varied = {axis: tuple(values[axis]) for axis in AXES if len(values[axis]) > 1}
+    return varied or {axis: tuple(values[axis]) for axis in AXES[:3]}
+
+
+def level_name(axis: str, value: Any) -> str:
+    """Gives a level's name: a word stands for itself, a number needs its axis."""
+    return value if isinstance(value, str) else f"{axis}={value:g}"
+
+
+def _points(records: ExperimentRecords, axes: Mapping[str, Sequence[Any]]) -> list[GridPoint]:
+    trials: dict[tuple[Any, ...], list[Any]] = {}
+    for trial in records.manifest.trials:
+        trials.setdefault(tuple(trial.point[axis] for axis in axes), []).append(trial)
+    points = []
+    for values, members in trials.items():
+        replicates: dict[int, Replicate] = {}
+        troubles = []
+        for trial in members:
+            record = records.done.get(trial.trial_id)
+            if record is None:
+                error = records.failed.get(trial.trial_id)
+                troubles.append(f"failed: {error}" if error else "not finished")
+                continue
+            for row, replicate in enumerate(record.replicates):
+                found = Replicate(trial_id=trial.trial_id, row=row, record=replicate)
+                replicates.setdefault(replicate.seed, found)
+        points.append(
+            GridPoint(
+                values=values,
+                name=" ".join(level_name(axis, value) for axis, value in zip(axes, values, strict=True)),
+                parameters=records.manifest.parameters(members[0]),
+                replicates=dict(sorted(replicates.items())),
+                trouble="; ".join(dict.fromkeys(troubles)),
+            )
+        )
+    return points
+
+
+def _reason(point: GridPoint, criterion: str) -> str:
+    if not point.replicates:
+        return point.trouble
+    diverged = [seed for seed, replicate in point.replicates.items() if replicate.record.diverged]
+    if diverged:
+        # Its other seeds alone would flatter it.
+        return f"diverged for seed {', '.join(map(str, diverged))}"
+    if not all(np.isfinite(getattr(replicate.record, criterion)) for replicate in point.replicates.values()):
+        return f"has no {criterion.replace('_', ' ')}"
+    return ""
+
+
+def _shared_seeds(points: Sequence[GridPoint]) -> tuple[int, ...]:
+    """The seeds that give the most replicates to compare; of equals, those of more grid points."""
+    candidates = {tuple(point.replicates) for point in points}
+    candidates |= {tuple(sorted(set.intersection(*map(set, candidates))))} if candidates else set()
+
+    def worth(seeds: tuple[int, ...]) -> tuple[int, int, tuple[int, ...]]:
+        sharing = sum(set(seeds) <= set(point.replicates) for point in points)
+        return sharing * len(seeds), sharing, tuple(-seed for seed in seeds)
+
+    return max(candidates, key=worth, default=())
+
+
+def _merge_twins(points: Sequence[GridPoint], seeds: Sequence[int], axes: Sequence[str]) -> tuple[Configuration, ...]:
+    groups: dict[tuple[str, ...], list[GridPoint]] = {}
+    for point in points:
+        parameters = tuple(point.replicates[seed].record.parameters_sha256 for seed in seeds)
+        groups.setdefault(parameters, []).append(point)
+    return tuple(_configuration(group, seeds, axes) for group in groups.values())
+
+
+def _configuration(group: Sequence[GridPoint], seeds: Sequence[int], axes: Sequence[str]) -> Configuration:
+    levels = {}
+    for index, axis in enumerate(axes):
+        names = dict.fromkeys(level_name(axis, point.values[index]) for point in group)
+        levels[axis] = " = ".join(names)
+    return Configuration(
+        name=" ".join(levels.values()),
+        levels=levels,
+        points=tuple(group),
+        replicates=tuple(group[0].replicates[seed] for seed in seeds),
+    )

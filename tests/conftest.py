@@ -1,0 +1,79 @@
+"""What several test files share: small real data, and one real sweep through Ray."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sweep.config import SweepConfig, TrialConfig, load_sweep
+from sweep.datasets import Dataset, load_dataset
+from sweep.records import Experiment
+from sweep.storage import Storage
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def run_command(*words: str, cwd: Path, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
+    """Runs `sweep WORDS` as a user would, in a process of its own."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "TUNE_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "sweep", *words],
+        cwd=cwd,
+        env={**environment, "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+    )
+
+
+@pytest.fixture(scope="session")
+def digits() -> Dataset:
+    return load_dataset("digits", validation_size=200)
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Experiment:
+    return Experiment(Storage(tmp_path / "experiments" / "test"))
+
+
+@pytest.fixture
+def make_trial(digits: Dataset) -> Callable[..., TrialConfig]:
+    """Gives a trial on digits; the fields of `TrialConfig` can be chosen."""
+
+    def make(**fields: object) -> TrialConfig:
+        defaults = {
+            "dataset": "digits",
+            "dataset_sha256": digits.sha256,
+            "validation_size": 200,
+            "depth": "shallow",
+            "layers": (64,),
+            "activation": "relu",
+            "loss": "cross_entropy",
+            "learning_rate": 0.001,
+            "batch_size": 64,
+            "epochs": 2,
+            "seeds": (0, 1),
+            "engine": "stacked",
+        }
+        return TrialConfig(**{**defaults, **fields})  # type: ignore[arg-type]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def smoke_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which `sweep run smoke` was run, once for all tests; nobody may change it."""
+    folder = tmp_path_factory.mktemp("smoke")
+    finished = run_command("run", "smoke", cwd=folder)
+    (folder / "stdout.txt").write_text(finished.stdout)
+    (folder / "stderr.txt").write_text(finished.stderr)
+    assert finished.returncode == 0, finished.stderr
+    return folder
+
+
+@pytest.fixture
+def smoke_sweep() -> SweepConfig:
+    return load_sweep("smoke")

@@ -1,0 +1,101 @@
+"""Imported by every Python process of a fault test: keeps the ledger, and makes faults happen.
+
+The product knows nothing of this. Beside a storage path lies a folder `faults`, shared by all its processes:
+
+    ledger.txt     a line for each epoch trained and each trial finished, written before anything is saved
+    faults.json    what is to go wrong, read anew at every occasion:
+                   {"kill_before_rename": "*/done.json"}     SIGKILL between a file's writing and its renaming
+                   {"raise_in": "*hinge*"}                   an error in the code of these trials
+                   {"slow_epoch_s": 0.2}                     time for a fault to land within an epoch
+                   all but the last happen once, or "times" times
+"""
+
+import fnmatch
+import importlib.machinery
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+
+class _WrapTrial:
+    """Wraps `sweep.trial` when it is imported; importing it here would load torch into every process."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "sweep.trial":
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        execute = spec.loader.exec_module
+
+        def exec_module(module):
+            execute(module)
+            _wrap(module)
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+def _wrap(module):
+    train_epoch, write_done = module.TrialRun._train_epoch, module.Experiment.write_done
+
+    def train_epoch_with_faults(run):
+        trial_id, folder = run._trial.trial_id, _folder(run._experiment.storage.root)
+        for index, fault in enumerate(_faults(folder)):
+            time.sleep(fault.get("slow_epoch_s", 0))
+            if fnmatch.fnmatch(trial_id, fault.get("raise_in", "")) and _claim(folder, index, fault):
+                raise RuntimeError("a fault in the code of this trial")
+        train_epoch(run)
+        _note(folder, trial_id, run.epoch)
+
+    def write_done_with_note(experiment, record):
+        write_done(experiment, record)
+        _note(_folder(experiment.storage.root), record.trial_id, "done")
+
+    module.TrialRun._train_epoch = train_epoch_with_faults
+    module.Experiment.write_done = write_done_with_note
+
+
+def _dies_before(rename):
+    def rename_or_die(source, target, **options):
+        for parent in list(Path(target).parents)[:4]:
+            for index, fault in enumerate(_faults(parent.parent / "faults")):
+                pattern = fault.get("kill_before_rename", "")
+                if fnmatch.fnmatch(str(target), pattern) and _claim(parent.parent / "faults", index, fault):
+                    os.kill(os.getpid(), signal.SIGKILL)
+        return rename(source, target, **options)
+
+    return rename_or_die
+
+
+def _folder(experiment):
+    return experiment.parent.parent / "faults"
+
+
+def _faults(folder):
+    try:
+        return json.loads((folder / "faults.json").read_text())
+    except OSError:
+        return []
+
+
+def _claim(folder, index, fault):
+    for use in range(fault.get("times", 1)):
+        try:
+            os.close(os.open(folder / f"happened-{index}-{use}", os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            continue
+        return True
+    return False
+
+
+def _note(folder, trial_id, what):
+    if folder.is_dir():
+        ledger = os.open(folder / "ledger.txt", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+        os.write(ledger, f"{time.time():.3f} {os.getpid()} {trial_id} {what}\n".encode())
+        os.close(ledger)
+
+
+sys.meta_path.insert(0, _WrapTrial())
+os.replace, os.link = _dies_before(os.replace), _dies_before(os.link)

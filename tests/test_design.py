@@ -1,0 +1,67 @@
+"""The rules of the house that a machine can keep."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sweep
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted((ROOT / "sweep").rglob("*.py"))
+STANDARD_LIBRARY_ONLY = {"config", "errors"}
+WITHOUT_TORCH_AND_RAY = {"records", "storage", "stats", "tables", "figures", "report", "metrics", "lock", "display"}
+
+
+def imported(module: Path) -> set[str]:
+    """Top-level packages that a module imports anywhere, and the rooms of `sweep` as `sweep.<room>`."""
+    names = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "sweep" else set()
+    return {".".join(name.split(".")[: 2 if name.startswith("sweep.") else 1]) for name in names}
+
+
+def room(module: Path) -> str:
+    return module.relative_to(ROOT / "sweep").parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(ROOT)))
+def test_a_module_imports_only_what_its_room_may(module: Path) -> None:
+    names = imported(module)
+    if room(module) != "tuning":
+        assert "ray" not in names
+    if room(module) in WITHOUT_TORCH_AND_RAY:
+        assert not names & {"torch", "torchvision", "sweep.tuning", "sweep.trial", "sweep.engine", "sweep.datasets"}
+    if room(module) in STANDARD_LIBRARY_ONLY:
+        assert all(name in sys.stdlib_module_names or name in {"sweep", "sweep.errors"} for name in names)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(ROOT)))
+def test_a_module_says_what_it_owns(module: Path) -> None:
+    assert ast.get_docstring(ast.parse(module.read_text()))
+
+
+def test_the_command_line_loads_neither_torch_nor_ray() -> None:
+    code = "import sys, sweep.cli; print([n for n in ('torch', 'ray', 'pandas', 'matplotlib') if n in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_links_in_the_documents_lead_somewhere() -> None:
+    broken = []
+    for document in [ROOT / "README.md", *ROOT.glob("reports/*/README.md")]:
+        for target in re.findall(r"\]\(([^)#\s]+)\)", document.read_text()):
+            if not target.startswith(("http:", "https:", "data:")) and not (document.parent / target).exists():
+                broken.append(f"{document.relative_to(ROOT)}: {target}")
+    assert broken == []
+
+
+def test_the_version_is_said_once_and_the_same() -> None:
+    assert f'version = "{sweep.__version__}"' in (ROOT / "pyproject.toml").read_text()

@@ -1,0 +1,333 @@
+"""The stacked engine against the reference engine, on real images; then what a replicate's bits may not depend on."""
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from sweep.config import ACTIVATIONS, HIDDEN_LAYERS, LOSSES, TrialConfig
+from sweep.datasets import load_dataset
+from sweep.engine import Engine, EpochScores, ReferenceEngine, TrainingImages
+from sweep.stacked import StackedEngine, supported
+
+POINTS = list(itertools.product(HIDDEN_LAYERS, ACTIVATIONS, LOSSES))
+ENGINES = [ReferenceEngine, StackedEngine]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def training_images(name: str, num_images: int) -> TrainingImages:
+    dataset = load_dataset(name)
+    return TrainingImages(
+        images=torch.from_numpy(dataset.train.images[:num_images].copy()),
+        labels=torch.from_numpy(dataset.train.labels[:num_images].copy()),
+        num_classes=len(dataset.class_names),
+    )
+
+
+@pytest.fixture(scope="module")
+def mnist() -> TrainingImages:
+    return training_images("mnist", 6400)
+
+
+@pytest.fixture(scope="module")
+def digits() -> TrainingImages:
+    return training_images("digits", 1437)
+
+
+def first(training: TrainingImages, num_images: int) -> TrainingImages:
+    return TrainingImages(
+        images=training.images[:num_images], labels=training.labels[:num_images], num_classes=training.num_classes
+    )
+
+
+def trial(**changes: Any) -> TrialConfig:
+    fields: dict[str, Any] = {
+        "dataset": "digits",
+        "dataset_sha256": "",
+        "validation_size": 0,
+        "depth": "small",
+        "layers": (24, 13),
+        "activation": "tanh",
+        "loss": "cross_entropy",
+        "learning_rate": 0.001,
+        "batch_size": 64,
+        "epochs": 2,
+        "seeds": (0,),
+        "engine": "stacked",
+    }
+    return TrialConfig(**fields | changes)
+
+
+def point_trial(depth: str, activation: str, loss: str, **changes: Any) -> TrialConfig:
+    return trial(depth=depth, layers=HIDDEN_LAYERS[depth], activation=activation, loss=loss, **changes)
+
+
+def same_bits(one: dict[str, Tensor], other: dict[str, Tensor], row: int | None = None, other_row: int = 0) -> bool:
+    """Whether two states are equal, or one replicate of the first and one of the second."""
+    if row is None:
+        return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+    rows = {key: value if key == "steps" else value[row] for key, value in one.items()}
+    return same_bits(rows, {key: value if key == "steps" else value[other_row] for key, value in other.items()})
+
+
+def assert_one_ulp(one: Tensor, other: Tensor) -> None:
+    gap = torch.nextafter(torch.maximum(one.abs(), other.abs()), torch.tensor(math.inf)) - torch.maximum(
+        one.abs(), other.abs()
+    )
+    assert bool(((one - other).abs() <= gap).all()), f"largest difference {(one - other).abs().max():.1e}"
+
+
+def assert_close_scores(one: EpochScores, other: EpochScores, num_images: int, *, flips: int = 0) -> None:
+    torch.testing.assert_close(one.loss, other.loss, rtol=1e-5, atol=1e-7)
+    assert bool(((one.accuracy - other.accuracy).abs() * num_images <= flips + 1e-6).all())
+
+
+# -- Against the reference engine --
+
+
+@pytest.mark.parametrize("depth", HIDDEN_LAYERS)
+def test_both_engines_start_from_the_same_bits(mnist: TrainingImages, depth: str) -> None:
+    one, other = (engine(point_trial(depth, "relu", "hinge", seeds=(0, 7)), mnist) for engine in ENGINES)
+    assert same_bits(one.state(), other.state())
+    assert torch.equal(one.logits(mnist.images[:1500]), other.logits(mnist.images[:1500]))
+
+
+@pytest.mark.parametrize(("depth", "activation", "loss"), POINTS)
+def test_one_step_agrees_to_one_unit_in_the_last_place(
+    mnist: TrainingImages, depth: str, activation: str, loss: str
+) -> None:
+    batch = first(mnist, 64)
+    one, other = (engine(point_trial(depth, activation, loss, seeds=(0, 1)), batch) for engine in ENGINES)
+    assert_close_scores(one.train_epoch(1), other.train_epoch(1), 64)
+    for key, value in one.state().items():
+        assert_one_ulp(value.float(), other.state()[key].float())
+
+
+@pytest.mark.parametrize(("depth", "activation", "loss"), POINTS)
+def test_a_hundred_steps_agree_within_a_millionth(
+    mnist: TrainingImages, depth: str, activation: str, loss: str
+) -> None:
+    one, other = (engine(point_trial(depth, activation, loss), mnist) for engine in ENGINES)
+    assert_close_scores(one.train_epoch(1), other.train_epoch(1), 6400, flips=1)
+    assert one.state()["steps"] == other.state()["steps"] == 100
+    for key in ("parameters", "exp_avg", "exp_avg_sq"):
+        torch.testing.assert_close(one.state()[key], other.state()[key], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("depth", "activation", "loss"), POINTS)
+def test_final_accuracies_agree_over_seeds(digits: TrainingImages, depth: str, activation: str, loss: str) -> None:
+    one, other = (engine(point_trial(depth, activation, loss, seeds=(0, 1)), digits) for engine in ENGINES)
+    for epoch in (1, 2):
+        scores = one.train_epoch(epoch), other.train_epoch(epoch)
+    # Which of two nearly equal logits is larger may turn on the last bit: allow 3 images of 1,437.
+    assert_close_scores(*scores, 1437, flips=3)
+    predictions = [engine.logits(digits.images).argmax(2) for engine in (one, other)]
+    assert bool(((predictions[0] != predictions[1]).sum(1) <= 3).all())
+
+
+@pytest.mark.parametrize(
+    ("num_images", "batch_size", "layers", "num_classes"),
+    [
+        (193, 64, (64,), 10),  # the last batch is one image
+        (50, 64, (64,), 10),  # the batch is larger than the data set
+        (200, 200, (16,), 10),  # a batch is the data set
+        (30, 1, (8,), 10),
+        (150, 7, (9,), 10),
+        (200, 64, (), 10),
+        (200, 64, (40, 33, 17, 5), 10),
+        (200, 64, (1,), 10),
+        (200, 64, (12, 7), 2),
+        (64 * 70 + 3, 64, (16,), 10),  # more steps than are scored together
+    ],
+)
+@pytest.mark.parametrize(("activation", "loss"), [("relu", "hinge"), ("sigmoid", "cross_entropy"), ("tanh", "hinge")])
+def test_odd_sizes_agree_with_the_reference(
+    mnist: TrainingImages,
+    num_images: int,
+    batch_size: int,
+    layers: tuple[int, ...],
+    num_classes: int,
+    activation: str,
+    loss: str,
+) -> None:
+    training = TrainingImages(
+        images=mnist.images[:num_images, 300:363].contiguous(),
+        labels=mnist.labels[:num_images] % num_classes,
+        num_classes=num_classes,
+    )
+    config = trial(activation=activation, loss=loss, layers=layers, batch_size=batch_size, seeds=(0, 1))
+    one, other = (engine(config, training) for engine in ENGINES)
+    for epoch in (1, 2):
+        assert_close_scores(one.train_epoch(epoch), other.train_epoch(epoch), num_images, flips=1)
+    for key in ("parameters", "exp_avg", "exp_avg_sq"):
+        torch.testing.assert_close(one.state()[key], other.state()[key], rtol=0, atol=1e-6)
+    assert one.state()["steps"] == other.state()["steps"]
+
+
+@pytest.mark.parametrize(("before", "after"), [ENGINES, ENGINES[::-1]])
+def test_a_state_of_one_engine_continues_in_the_other(
+    digits: TrainingImages, before: type[Engine], after: type[Engine]
+) -> None:
+    whole: Any = before
+    whole = whole(trial(seeds=(0, 1)), digits)
+    whole.train_epoch(1)
+    handed_over: Any = after
+    handed_over = handed_over(trial(seeds=(0, 1)), digits)
+    handed_over.load_state(whole.state())
+    assert same_bits(handed_over.state(), whole.state())
+    assert_close_scores(handed_over.train_epoch(2), whole.train_epoch(2), 1437, flips=1)
+    for key, value in whole.state().items():
+        torch.testing.assert_close(handed_over.state()[key], value, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_divergence_gives_losses_that_are_not_finite_and_no_error(digits: TrainingImages, engine: Any) -> None:
+    diverging = engine(trial(activation="relu", learning_rate=1e30, layers=(12, 7, 5)), digits)
+    losses = [diverging.train_epoch(epoch).loss.item() for epoch in (1, 2)]
+    assert not all(math.isfinite(loss) for loss in losses)
+
+
+# -- What a replicate's bits may not depend on --
+
+
+def assert_independent_of_the_stack(training: TrainingImages, config: dict[str, Any]) -> None:
+    """Trains seed 5 alone, and among others in several places."""
+    alone = StackedEngine(trial(**config, seeds=(5,)), training)
+    alone_scores = [alone.train_epoch(epoch) for epoch in (1, 2)]
+    for seeds in [(5, 1), (1, 5), (2, 1, 5), (9, 5, 0, 1, 2)]:
+        place = seeds.index(5)
+        stacked = StackedEngine(trial(**config, seeds=seeds), training)
+        scores = [stacked.train_epoch(epoch) for epoch in (1, 2)]
+        assert same_bits(stacked.state(), alone.state(), place)
+        for one, other in zip(scores, alone_scores, strict=True):
+            assert one.loss[place] == other.loss[0]
+            assert one.accuracy[place] == other.accuracy[0]
+        assert torch.equal(stacked.logits(training.images)[place], alone.logits(training.images)[0])
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("loss", ["cross_entropy", "hinge"])
+@pytest.mark.parametrize(("layers", "batch_size"), [((128, 64), 64), ((13, 7), 25), ((), 11), ((3,), 1)])
+def test_a_replicate_does_not_depend_on_the_stack(
+    digits: TrainingImages, activation: str, loss: str, layers: tuple[int, ...], batch_size: int
+) -> None:
+    config = {"activation": activation, "loss": loss, "layers": layers, "batch_size": batch_size}
+    assert_independent_of_the_stack(first(digits, 151), config)
+
+
+@pytest.mark.parametrize("depth", HIDDEN_LAYERS)
+def test_a_replicate_of_the_default_sweep_does_not_depend_on_the_stack(mnist: TrainingImages, depth: str) -> None:
+    config = {"layers": HIDDEN_LAYERS[depth], "activation": "relu", "loss": "hinge"}
+    assert_independent_of_the_stack(first(mnist, 1000), config)
+
+
+@pytest.mark.parametrize("num_threads", [2, 3])
+def test_nor_with_several_threads(mnist: TrainingImages, num_threads: int) -> None:
+    torch.set_num_threads(num_threads)
+    # Large enough that the kernels share their work out among the threads, and no multiple of their vectors.
+    config = {"layers": (257, 130), "activation": "sigmoid", "loss": "cross_entropy", "batch_size": 333}
+    assert_independent_of_the_stack(first(mnist, 1000), config)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.integers(1, 90),
+    st.integers(1, 40),
+    st.lists(st.integers(1, 20), max_size=3),
+    st.sampled_from(ACTIVATIONS),
+    st.sampled_from(["sparse_cross_entropy", "hinge"]),
+    st.integers(2, 10),
+)
+def test_any_shape_agrees_with_the_reference_and_does_not_depend_on_the_stack(
+    num_images: int, batch_size: int, layers: list[int], activation: str, loss: str, num_classes: int
+) -> None:
+    generator = torch.Generator().manual_seed(num_images)
+    training = TrainingImages(
+        images=torch.randn(num_images, 11, generator=generator),
+        labels=torch.randint(0, num_classes, (num_images,), generator=generator),
+        num_classes=num_classes,
+    )
+    config = {"layers": tuple(layers), "batch_size": batch_size, "activation": activation, "loss": loss}
+    assert_independent_of_the_stack(training, config)
+    one, other = (engine(trial(**config), training) for engine in ENGINES)
+    assert_close_scores(one.train_epoch(1), other.train_epoch(1), num_images, flips=1)
+    torch.testing.assert_close(one.state()["parameters"], other.state()["parameters"], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("layers", [(128, 64), (13,)])
+def test_an_interrupted_replicate_matches_an_uninterrupted_one(digits: TrainingImages, layers: tuple[int, ...]) -> None:
+    config = trial(layers=layers, seeds=(0, 1))
+    whole = StackedEngine(config, digits)
+    whole.train_epoch(1)
+    resumed = StackedEngine(config, digits)
+    resumed.load_state(whole.state())
+    assert same_bits(resumed.state(), whole.state())
+    one, other = resumed.train_epoch(2), whole.train_epoch(2)
+    assert torch.equal(one.loss, other.loss)
+    assert torch.equal(one.accuracy, other.accuracy)
+    assert same_bits(resumed.state(), whole.state())
+
+
+@pytest.mark.parametrize("depth", HIDDEN_LAYERS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_both_cross_entropies_are_the_same_to_the_last_bit(digits: TrainingImages, depth: str, activation: str) -> None:
+    engines = [
+        StackedEngine(point_trial(depth, activation, loss, seeds=(0, 1)), digits)
+        for loss in ("cross_entropy", "sparse_cross_entropy")
+    ]
+    for epoch in (1, 2):
+        one, other = (engine.train_epoch(epoch) for engine in engines)
+        assert torch.equal(one.loss, other.loss)
+        assert torch.equal(one.accuracy, other.accuracy)
+    assert same_bits(engines[0].state(), engines[1].state())
+
+
+# -- The contract --
+
+
+def test_scores_and_state_have_the_shapes_of_the_contract(digits: TrainingImages) -> None:
+    one, other = (engine(trial(seeds=(0, 5, 9)), digits) for engine in ENGINES)
+    scores = other.train_epoch(1)
+    for value in (scores.loss, scores.accuracy, scores.train_time_s):
+        assert value.shape == (3,)
+        assert value.dtype == torch.float64
+    assert bool((scores.train_time_s > 0).all())
+    one.train_epoch(1)
+    formats = [{key: (value.shape, value.dtype) for key, value in engine.state().items()} for engine in (one, other)]
+    assert formats[0] == formats[1]
+    assert other.logits(digits.images[:17]).shape == (3, 17, 10)
+
+
+def test_logits_leave_the_images_alone(digits: TrainingImages) -> None:
+    images = digits.images[:100].clone()
+    StackedEngine(trial(layers=(), activation="relu"), digits).logits(images)
+    assert torch.equal(images, digits.images[:100])
+
+
+def test_a_state_is_a_copy(digits: TrainingImages) -> None:
+    engine = StackedEngine(trial(), digits)
+    state = engine.state()
+    kept = {key: value.clone() for key, value in state.items()}
+    engine.train_epoch(1)
+    assert same_bits(state, kept)
+    assert not same_bits(engine.state(), kept)
+
+
+def test_it_applies_on_the_cpu_and_says_why_not_elsewhere() -> None:
+    assert supported() is None
+    reason = supported("cuda")
+    assert reason is not None
+    assert "cuda" in reason

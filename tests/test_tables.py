@@ -1,0 +1,154 @@
+import numpy as np
+import pandas as pd
+import pytest
+from made_up import made_up_sweep, write_experiment
+
+from sweep.records import read_records
+from sweep.tables import booktabs, csv, history_table, markdown, read_grid, results_table, summary_table
+
+DEPTHS = {"shallow": 0.90, "medium": 0.92, "deep": 0.94}
+
+
+def by_depth(point, seed):
+    return DEPTHS[point["depth"]] + 0.001 * seed
+
+
+def small(**tables):
+    axes = {"depth": ["shallow", "deep"], "activation": ["relu"], "loss": ["cross_entropy", "sparse_cross_entropy"]}
+    return made_up_sweep(**{"axes": axes, "seeds": [0, 1], "epochs": 2} | tables)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def test_results_have_one_row_per_replicate_with_the_columns_of_the_manual(tmp_path, rng):
+    records = read_records(write_experiment(tmp_path / "e", by_depth, rng=rng))
+    table = results_table(records)
+    assert list(table.columns) == (
+        "trial_id,depth,activation,loss,seed,train_accuracy,validation_accuracy,test_accuracy,"
+        "precision,recall,f1,train_time_s"
+    ).split(",")
+    assert len(table) == 27 * 5
+    row = table[(table.depth == "deep") & (table.activation == "tanh") & (table.loss == "hinge") & (table.seed == 3)]
+    assert row.validation_accuracy.item() == 0.943
+    assert row.test_accuracy.item() == pytest.approx(0.9375)  # 0.938 of 400 images is 375.2: 375
+
+
+def test_history_has_one_row_per_replicate_and_epoch(tmp_path, rng):
+    records = read_records(write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small()))
+    table = history_table(records)
+    assert list(table.columns) == (
+        "trial_id,depth,loss,seed,epoch,train_loss,train_accuracy,validation_loss,validation_accuracy".split(",")
+    )
+    assert len(table) == 4 * 2 * 2
+    one = table[(table.depth == "shallow") & (table.loss == "cross_entropy") & (table.seed == 1)]
+    assert one.epoch.tolist() == [1, 2]
+    assert one.validation_accuracy.tolist() == pytest.approx([0.901 * 0.95, 0.901])
+
+
+def test_axis_columns_follow_the_axes_of_the_manifest(tmp_path, rng):
+    sweep = made_up_sweep(axes={"depth": ["deep"], "learning_rate": [0.01, 0.001], "batch_size": [32, 64]})
+    records = read_records(write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=sweep))
+    columns = ["trial_id", "activation", "loss", "learning_rate", "batch_size"]
+    assert list(results_table(records).columns)[:5] == columns
+
+
+def test_twins_are_one_configuration_named_together(tmp_path, rng):
+    grid = read_grid(read_records(write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small())))
+    assert [configuration.name for configuration in grid.configurations] == [
+        "shallow cross_entropy = sparse_cross_entropy",
+        "deep cross_entropy = sparse_cross_entropy",
+    ]
+    assert grid.scores("validation_accuracy").tolist() == [[0.9, 0.901], [0.94, 0.941]]
+
+
+def test_equal_scores_alone_do_not_make_twins(tmp_path, rng):
+    experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small(), twins=False)
+    assert len(read_grid(read_records(experiment)).configurations) == 4
+
+
+def test_trials_of_one_grid_point_are_more_seeds_of_it(tmp_path, rng):
+    experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small(), added_seeds=(7, 8))
+    grid = read_grid(read_records(experiment))
+    assert grid.seeds == (0, 1, 7, 8)
+    assert grid.configurations[0].scores("validation_accuracy").tolist() == pytest.approx([0.9, 0.901, 0.907, 0.908])
+
+
+def test_a_seed_that_two_trials_have_counts_once(tmp_path, rng):
+    experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small(), added_seeds=(1, 2))
+    assert read_grid(read_records(experiment)).seeds == (0, 1, 2)
+
+
+def test_failed_missing_and_diverged_points_are_left_out_with_the_reason(tmp_path, rng):
+    experiment = write_experiment(
+        tmp_path / "e",
+        by_depth,
+        rng=rng,
+        failed=["deep-relu-hinge"],
+        missing=["deep-tanh-hinge"],
+        diverged=[("shallow-relu-hinge", 3)],
+    )
+    grid = read_grid(read_records(experiment))
+    assert {point.name: reason for point, reason in grid.left_out} == {
+        "deep relu hinge": "failed: RuntimeError: made to fail",
+        "deep tanh hinge": "not finished",
+        "shallow relu hinge": "diverged for seed 3",
+    }
+    assert len(grid.points) == 27
+    assert grid.seeds == (0, 1, 2, 3, 4)
+
+
+def test_summary_ranks_by_the_selection_score_and_never_by_test_accuracy(tmp_path, rng):
+    def reversed_on_test(point, seed):
+        return 1.8 - by_depth(point, seed)
+
+    experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small(), test_score=reversed_on_test)
+    table = summary_table(read_records(experiment))
+    assert list(table.columns) == (
+        "rank,depth,loss,n,validation_accuracy_mean,validation_accuracy_sd,test_accuracy_mean,train_time_s".split(",")
+    )
+    assert table.depth.tolist() == ["deep", "shallow"]
+    assert table.validation_accuracy_mean.tolist() == pytest.approx([94.05, 90.05])
+    assert table.validation_accuracy_sd.tolist() == pytest.approx([0.0707107, 0.0707107], rel=1e-4)
+    assert table.test_accuracy_mean.tolist() == pytest.approx([86.0, 90.0], abs=0.2)
+
+
+def test_summary_of_nothing_finished_has_no_rank(tmp_path, rng):
+    names = [f"{depth}-relu-{loss}" for depth in DEPTHS for loss in ("cross_entropy", "sparse_cross_entropy")]
+    experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small(), missing=names)
+    table = summary_table(read_records(experiment))
+    assert table["rank"].isna().all()
+    assert table.note.tolist() == ["not finished"] * 4
+
+
+def test_booktabs_escapes_and_aligns_numbers_right():
+    table = pd.DataFrame({"loss": ["cross_entropy", "hinge & co"], "accuracy (%)": ["98.02", "–"]})
+    assert booktabs(table, caption="50 % of it") == "\n".join(
+        [
+            r"\begin{table}",
+            r"\centering",
+            r"\caption{50 \% of it}",
+            r"\begin{tabular}{lr}",
+            r"\toprule",
+            r"loss & accuracy (\%) \\",
+            r"\midrule",
+            r"cross\_entropy & 98.02 \\",
+            r"hinge \& co & -- \\",
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def test_markdown_keeps_texts_as_they_are_and_escapes_bars():
+    table = pd.DataFrame({"name": ["a|b"], "value": ["98.10"]})
+    assert markdown(table).splitlines() == ["| name   |   value |", "|:-------|--------:|", "| a\\|b   |   98.10 |"]
+
+
+def test_csv_keeps_every_bit_and_leaves_missing_values_empty():
+    table = pd.DataFrame({"score": [0.1 + 0.2, float("nan")]})
+    assert csv(table) == 'score\n0.30000000000000004\n""\n'

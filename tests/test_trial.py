@@ -1,0 +1,139 @@
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sweep import metrics
+from sweep.config import TrialConfig
+from sweep.datasets import Dataset, load_dataset
+from sweep.records import DoneRecord, Experiment
+from sweep.storage import Storage
+from sweep.trial import TrialRun, choose_engine, run_trial
+
+MakeTrial = Callable[..., TrialConfig]
+
+
+def finished(experiment: Experiment, trial: TrialConfig) -> DoneRecord:
+    record = experiment.read_done(trial.trial_id)
+    assert record is not None
+    return record
+
+
+def numbers(record: DoneRecord) -> list[tuple]:
+    """Everything about the replicates but measured times."""
+    return [
+        tuple(value for key, value in vars(replicate).items() if key != "train_time_s")
+        for replicate in record.replicates
+    ] + [tuple(map(tuple, rows)) for rows in record.history.values()]
+
+
+@pytest.mark.parametrize("engine", ["reference", "stacked"])
+def test_a_trial_learns_and_leaves_a_record_that_adds_up(
+    experiment: Experiment, digits: Dataset, make_trial: MakeTrial, engine: str
+) -> None:
+    trial = make_trial(epochs=12, engine=engine, learning_rate=0.003)
+    run_trial(trial, digits, experiment)
+    record = finished(experiment, trial)
+    predictions = experiment.read_predictions(trial.trial_id)
+    assert [replicate.seed for replicate in record.replicates] == [0, 1]
+    for index, replicate in enumerate(record.replicates):
+        assert replicate.validation_accuracy > 0.9
+        assert replicate.test_accuracy == np.mean(predictions.y_pred[index] == digits.test.labels)
+        expected = metrics.confusion_matrix(digits.validation.labels, digits.validation.labels, 10).sum()
+        assert predictions.validation_confusion[index].sum() == expected
+        assert replicate.validation_accuracy == metrics.accuracy(predictions.validation_confusion[index])
+        assert replicate.train_loss == record.history["train_loss"][-1][index]
+        assert not replicate.diverged
+    assert all(len(rows) == 12 for rows in record.history.values())
+    assert set(record.files) == {"predictions.npz", experiment.storage.list(f"trials/{trial.trial_id}")[1]}
+
+
+@pytest.mark.parametrize("engine", ["reference", "stacked"])
+@pytest.mark.parametrize("interrupted_after", [1, 2, 3])
+def test_a_resumed_trial_matches_an_uninterrupted_one(
+    tmp_path: Path, digits: Dataset, make_trial: MakeTrial, engine: str, interrupted_after: int
+) -> None:
+    trial = make_trial(epochs=4, engine=engine, layers=(32, 16), activation="tanh")
+    whole, parts = (Experiment(Storage(tmp_path / name)) for name in ("whole", "parts"))
+    run_trial(trial, digits, whole)
+    run = TrialRun(trial, digits, parts)
+    for _ in range(interrupted_after):
+        run.step()
+    resumed = TrialRun(trial, digits, parts)
+    assert resumed.epoch == interrupted_after
+    while not resumed.step():
+        pass
+    assert numbers(finished(parts, trial)) == numbers(finished(whole, trial))
+    assert len(finished(parts, trial).fingerprints) == 1
+
+
+def test_a_replicate_has_the_same_numbers_whichever_are_beside_it(
+    experiment: Experiment, digits: Dataset, make_trial: MakeTrial
+) -> None:
+    together, alone = make_trial(seeds=(5, 0, 3)), make_trial(seeds=(3,))
+    for trial in (together, alone):
+        run_trial(trial, digits, experiment)
+    assert numbers(finished(experiment, together))[2] == numbers(finished(experiment, alone))[0]
+
+
+@pytest.mark.parametrize("engine", ["reference", "stacked"])
+def test_cross_entropy_and_sparse_cross_entropy_are_one_function(
+    experiment: Experiment, digits: Dataset, make_trial: MakeTrial, engine: str
+) -> None:
+    trials = [make_trial(loss=loss, engine=engine) for loss in ("cross_entropy", "sparse_cross_entropy")]
+    for trial in trials:
+        run_trial(trial, digits, experiment)
+    one, other = (numbers(finished(experiment, trial)) for trial in trials)
+    assert one == other
+
+
+def test_checkpoints_may_be_rarer_and_change_no_number(
+    tmp_path: Path, digits: Dataset, make_trial: MakeTrial
+) -> None:
+    trial = make_trial(epochs=5)
+    every, rare = (Experiment(Storage(tmp_path / name)) for name in ("every", "rare"))
+    run_trial(trial, digits, every)
+    run_trial(trial, digits, rare, checkpoint_every=3)
+    assert [name[:15] for name in rare.storage.list(f"trials/{trial.trial_id}") if name.startswith("check")] == [
+        "checkpoint-0003",
+        "checkpoint-0005",
+    ]
+    assert numbers(finished(rare, trial)) == numbers(finished(every, trial))
+
+
+def test_divergence_is_a_finished_result(experiment: Experiment, digits: Dataset, make_trial: MakeTrial) -> None:
+    trial = make_trial(learning_rate=1e30, epochs=3)
+    run_trial(trial, digits, experiment)
+    record = finished(experiment, trial)
+    assert all(replicate.diverged for replicate in record.replicates)
+    assert not math.isfinite(record.replicates[0].train_loss)
+
+
+def test_without_validation_images_there_is_no_validation_score(experiment: Experiment, make_trial: MakeTrial) -> None:
+    dataset = load_dataset("digits")
+    trial = make_trial(validation_size=0)
+    run_trial(trial, dataset, experiment)
+    replicate = finished(experiment, trial).replicates[0]
+    assert math.isnan(replicate.validation_accuracy)
+    assert math.isnan(replicate.validation_loss)
+    assert replicate.test_accuracy > 0.5
+
+
+def test_a_trial_that_moved_says_where_it_was_trained(
+    experiment: Experiment, digits: Dataset, make_trial: MakeTrial
+) -> None:
+    trial = make_trial(epochs=3)
+    TrialRun(trial, digits, experiment, num_threads=1).step()
+    run_trial(trial, digits, experiment, num_threads=2)
+    torch.set_num_threads(1)
+    first, second = finished(experiment, trial).fingerprints
+    assert (first[0], first[1]["num_threads"]) == (1, 1)
+    assert (second[0], second[1]["num_threads"]) == (2, 2)
+
+
+def test_auto_is_the_stacked_engine_here() -> None:
+    assert choose_engine("auto") == "stacked"
+    assert choose_engine("reference") == "reference"
