@@ -5,6 +5,7 @@
     │   ├── ConfigError         a sweep file, an override, a name
     │   ├── DatasetError        a data set that is missing, broken or too small
     │   └── ExperimentError     an experiment that is missing, different, damaged or in use
+    ├── ClusterLostError        exit code 1: Ray has stopped in the middle of a run
     ├── ResourceError           exit code 3: no node can give what a trial asks for, or no cluster answers
     └── StorageError            exit code 1 (2 before training): no space, no permission, not shared by the nodes
 
@@ -44,6 +45,10 @@ class ResourceError(SweepError):
     """Resources that no node has, or a cluster that does not answer."""
 
     exit_code = 3
+
+
+class ClusterLostError(SweepError):
+    """A Ray cluster that has stopped in the middle of a run."""
 
 
 class StorageError(SweepError):

@@ -20,9 +20,10 @@ from typing import Protocol
 
 from sweep.config import SweepConfig, TrialConfig
 from sweep.datasets import Dataset, load_dataset
-from sweep.errors import ExperimentError, StorageError
-from sweep.lock import Lock, is_alive, read_holder
-from sweep.plan import check_same_sweep, disk_estimate_gb, extend_manifest, make_manifest
+from sweep.doctor import check_dataset, check_space, check_storage, check_versions
+from sweep.errors import ClusterLostError, StorageError
+from sweep.lock import Lock
+from sweep.plan import check_same_sweep, extend_manifest, make_manifest
 from sweep.records import Experiment, Manifest
 from sweep.storage import Storage
 
@@ -122,16 +123,14 @@ def run_sweep(sweep: SweepConfig, launch: Launch, display: Display) -> Outcome:
         SweepError: in one line, for what a user can act on; nothing was written if it is a `UserError`.
     """
     experiment = launch.experiment
-    manifest = experiment.read_manifest()
-    if manifest and launch.extend:
-        manifest = extend_manifest(manifest, sweep, command=launch.command)
-    elif manifest:
-        check_same_sweep(manifest, sweep)
-    left = _left(experiment, manifest, launch) if manifest else []
-    if manifest and not left:
+    manifest = _wanted_manifest(sweep, launch)
+    if manifest and not _left(experiment, manifest, launch):
         return read_outcome(experiment, manifest)
-    _check_free(experiment)
-    return _Run(sweep, launch, display, manifest).train()
+    run = _Run(sweep, launch, display)
+    with run.signals(), experiment.storage.no_empty_folders():
+        check_storage(experiment.storage)
+        with Lock(experiment.storage, on_lost=run.lock_lost):
+            return run.train()
 
 
 def read_outcome(experiment: Experiment, manifest: Manifest, *, signal_number: int = 0, problem: str = "") -> Outcome:
@@ -147,125 +146,147 @@ def read_outcome(experiment: Experiment, manifest: Manifest, *, signal_number: i
 
 
 class _Run:
-    """One run of a driver."""
+    """One run of a driver that holds the experiment's lock."""
 
-    def __init__(self, sweep: SweepConfig, launch: Launch, display: Display, manifest: Manifest | None) -> None:
-        self._sweep, self._launch, self._display, self._manifest = sweep, launch, display, manifest
+    def __init__(self, sweep: SweepConfig, launch: Launch, display: Display) -> None:
+        self._sweep, self._launch, self._display = sweep, launch, display
         self._experiment = launch.experiment
         self._stop = threading.Event()
+        self._ended = threading.Event()
+        self._training = False
         self._signal_number = 0
         self._problem = ""
 
     def train(self) -> Outcome:
         from sweep.tuning import Cluster, check_resources, local_node, share_of_gpu
 
+        # Read again: before the lock was ours another driver may have made or extended the experiment.
+        manifest = _wanted_manifest(self._sweep, self._launch)
+        self._display.say(check_versions(manifest))
         resources = self._sweep.resources
         if not self._launch.address:
             check_resources(resources, [local_node(gpus=resources.num_gpus not in ("auto", 0))])
         # Ray waits for its processes for seconds; torch is imported and the data read meanwhile.
         with ThreadPoolExecutor(1) as pool:
-            loading = pool.submit(self._load)
+            loading = pool.submit(self._load, manifest)
             self._display.say("joining Ray" if self._launch.address else "starting Ray")
             with Cluster(self._launch.address, object_store_gb=_object_store_gb(self._sweep.dataset)) as cluster:
+                self._take_signals()
                 self._display.say(check_resources(resources, cluster.nodes))
                 num_gpus = share_of_gpu(resources, cluster.nodes)
                 dataset, engine = loading.result()
-                with self._signals():
-                    return self._train_locked(dataset, engine, num_gpus)
+                if not manifest:
+                    manifest = self._make_manifest(dataset, engine, num_gpus)
+                left = _left(self._experiment, manifest, self._launch)
+                check_space(self._launch.storage, manifest, left)
+                self._write_before_training(manifest, dataset, left)
+                return self._train_trials(manifest, dataset, left, num_gpus)
 
-    def _load(self) -> tuple[Dataset, str]:
+    @contextlib.contextmanager
+    def signals(self) -> Iterator[None]:
+        """Handles Ctrl-C and SIGTERM."""
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._take_signals()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def lock_lost(self) -> None:
+        self._problem = "another driver has taken over the experiment"
+        self._stop.set()
+
+    def _load(self, manifest: Manifest | None) -> tuple[Dataset, str]:
         from sweep.trial import choose_engine
 
         dataset = load_dataset(
             self._sweep.dataset, validation_size=self._sweep.validation_size, data_dir=self._launch.data_dir
         )
-        if self._manifest and dataset.sha256 != self._manifest.dataset.sha256:
-            raise ExperimentError(
-                f"data set {dataset.name} has the SHA-256 {dataset.sha256}, the experiment was made with "
-                f"{self._manifest.dataset.sha256}; restore the data, or start anew under another --name"
-            )
+        check_dataset(dataset, manifest)
         return dataset, choose_engine(self._sweep.engine)
 
-    def _train_locked(self, dataset: Dataset, engine: str, num_gpus: float) -> Outcome:
+    def _make_manifest(self, dataset: Dataset, engine: str, num_gpus: float) -> Manifest:
         from sweep.trial import fingerprint
-        from sweep.tuning import run_trials
 
-        resources = self._sweep.resources
-        manifest = self._manifest or make_manifest(
+        return make_manifest(
             self._sweep,
             dataset,
             name=self._launch.name,
             command=self._launch.command,
             engine=engine,
-            fingerprint=fingerprint(num_threads=resources.num_cpus, device="cuda" if num_gpus else "cpu"),
+            fingerprint=fingerprint(num_threads=self._sweep.resources.num_cpus, device="cuda" if num_gpus else "cpu"),
         )
-        left = _left(self._experiment, manifest, self._launch)
-        _check_space(self._launch.storage, manifest, left)
-        with Lock(self._experiment.storage, on_lost=self._lock_lost):
-            if manifest != self._experiment.read_manifest():
-                self._experiment.write_test_split(images=dataset.test_pixels, y_true=dataset.test.labels)
-                self._experiment.write_manifest(manifest)
-            for trial in left:
-                self._experiment.clear_error(trial.trial_id)
-            start = time.monotonic()
-            listener = _Recorder(self._experiment, self._display)
-            self._experiment.log_event(
-                "run_started", command=self._launch.command, host=socket.gethostname(), pid=os.getpid(), left=len(left)
-            )
-            self._display.begin(manifest, left)
-            try:
-                run_trials(
-                    sorted(left, key=manifest.parameters, reverse=True),
-                    dataset=dataset,
-                    experiment=self._experiment,
-                    resources=resources,
-                    num_gpus=num_gpus,
-                    listener=listener,
-                    stop=self._stop,
-                )
-            except StorageError as error:
-                self._problem = str(error)
-            finally:
-                self._display.end()
-            outcome = read_outcome(self._experiment, manifest, signal_number=self._signal_number, problem=self._problem)
-            with contextlib.suppress(StorageError):  # the problem may be the storage itself
-                self._experiment.log_event(
-                    "run_finished",
-                    outcome="complete" if outcome.complete else "interrupted" if self._signal_number else "incomplete",
-                    wall_time_s=round(time.monotonic() - start, 3),
-                    trials_done=outcome.done,
-                )
-            return outcome
 
-    def _lock_lost(self) -> None:
-        self._problem = "another driver has taken over the experiment"
-        self._stop.set()
+    def _write_before_training(self, manifest: Manifest, dataset: Dataset, left: list[TrialConfig]) -> None:
+        self._experiment.storage.remove_abandoned()
+        if manifest != self._experiment.read_manifest():
+            self._experiment.write_test_split(images=dataset.test_pixels, y_true=dataset.test.labels)
+            self._experiment.write_manifest(manifest)
+        for trial in left:
+            self._experiment.clear_error(trial.trial_id)
+        self._experiment.log_event(
+            "run_started", command=self._launch.command, host=socket.gethostname(), pid=os.getpid(), left=len(left)
+        )
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Handles Ctrl-C and SIGTERM from here on; Ray has replaced whatever handlers there were."""
-        numbers = (signal.SIGINT, signal.SIGTERM)
-        before = [signal.signal(number, self._on_signal) for number in numbers]
+    def _train_trials(self, manifest: Manifest, dataset: Dataset, left: list[TrialConfig], num_gpus: float) -> Outcome:
+        from sweep.tuning import run_trials
+
+        start = time.monotonic()
+        self._display.begin(manifest, left)
+        self._training = True
         try:
-            yield
+            run_trials(
+                sorted(left, key=manifest.parameters, reverse=True),
+                dataset=dataset,
+                experiment=self._experiment,
+                resources=self._sweep.resources,
+                num_gpus=num_gpus,
+                listener=_Recorder(self._experiment, self._display),
+                stop=self._stop,
+            )
+        except (StorageError, ClusterLostError) as error:
+            self._problem = str(error)
         finally:
-            for number, handler in zip(numbers, before, strict=True):
-                signal.signal(number, handler)
+            self._display.end()
+        outcome = read_outcome(self._experiment, manifest, signal_number=self._signal_number, problem=self._problem)
+        with contextlib.suppress(StorageError):  # the problem may be the storage itself
+            self._experiment.log_event(
+                "run_finished",
+                outcome="complete" if outcome.complete else "interrupted" if self._signal_number else "incomplete",
+                wall_time_s=round(time.monotonic() - start, 3),
+                trials_done=outcome.done,
+            )
+            self._experiment.storage.remove_abandoned()
+        return outcome
+
+    def _take_signals(self) -> None:
+        """Called again after Ray has started, which replaces whatever handlers there are."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._signal_number:
+        second, self._signal_number = self._signal_number, number
+        if second or not self._training:
             self._leave_now()
-        self._signal_number = number
         self._stop.set()
+        # Not in this handler: it may have interrupted the very thread that is printing.
+        threading.Thread(target=self._leave_in_time, daemon=True).start()
+
+    def _leave_in_time(self) -> None:
         self._display.say("stopping when the running epochs have ended; once more to leave at once")
-        timer = threading.Timer(_EPOCH_MAY_END_WITHIN_S, self._leave_now)
-        timer.daemon = True
-        timer.start()
+        if not self._ended.wait(_EPOCH_MAY_END_WITHIN_S):
+            self._leave_now()
 
     def _leave_now(self) -> None:
         """Leaves without waiting for anything; the guard ends Ray's processes, the files are whole at any time."""
-        self._display.end()
-        self._display.say(f"stopped; go on with: {resume_command(self._launch)}")
+        ending = threading.Thread(target=self._display.end, daemon=True)
+        ending.start()
+        ending.join(1.0)  # the thread that was interrupted may hold what the display waits for
+        made = "manifest.json" in self._experiment.storage.list()
+        advice = f"go on with: {resume_command(self._launch)}" if made else "nothing was trained"
+        os.write(2, f"stopped; {advice}\n".encode())
         os._exit(128 + self._signal_number)
 
 
@@ -311,29 +332,20 @@ def resume_command(launch: Launch) -> str:
     return shlex.join(words)
 
 
+def _wanted_manifest(sweep: SweepConfig, launch: Launch) -> Manifest | None:
+    """Gives the manifest that a run is to fulfil: as it is, or extended; None if there is none yet."""
+    manifest = launch.experiment.read_manifest()
+    if manifest and launch.extend:
+        return extend_manifest(manifest, sweep, command=launch.command)
+    if manifest:
+        check_same_sweep(manifest, sweep)
+    return manifest
+
+
 def _left(experiment: Experiment, manifest: Manifest, launch: Launch) -> list[TrialConfig]:
     """Manifest minus done records; with `only_failed`, those of them that failed."""
     left = [trial for trial in manifest.trials if not experiment.read_done(trial.trial_id)]
     return [trial for trial in left if experiment.read_error(trial.trial_id)] if launch.only_failed else left
-
-
-def _check_free(experiment: Experiment) -> None:
-    """Refuses early what the lock would refuse after Ray's start."""
-    holder = read_holder(experiment.storage)
-    if holder and is_alive(holder):
-        with Lock(experiment.storage, on_lost=lambda: None):
-            pass
-
-
-def _check_space(storage: Storage, manifest: Manifest, left: list[TrialConfig]) -> None:
-    needed = disk_estimate_gb(
-        left, num_parameters=[manifest.parameters(trial) for trial in left], dataset=manifest.dataset
-    )
-    if storage.free_gb() < needed:
-        raise StorageError(
-            f"{storage} has {storage.free_gb():.2f} GB free, the sweep needs about {needed:.2f} GB; "
-            "free some space or choose another place with --storage"
-        )
 
 
 def _object_store_gb(dataset: str) -> float:

@@ -64,9 +64,10 @@ class Lock:
     ) -> None:
         self._released.set()
         self._heart.join()
-        holder = read_holder(self._storage)
-        if holder and holder["token"] == self._token:
-            self._storage.delete(_FILE)
+        with contextlib.suppress(StorageError):  # a lock that stays is taken over; how the run ended matters more
+            holder = read_holder(self._storage)
+            if holder and holder["token"] == self._token:
+                self._storage.delete(_FILE)
 
     def _content(self) -> bytes:
         process = psutil.Process()
@@ -115,7 +116,10 @@ def is_alive(holder: dict[str, Any]) -> bool:
     if holder["host"] != socket.gethostname():
         return bool(time.time() - holder["heartbeat"] < STALE_AFTER_S)
     try:
-        return bool(abs(psutil.Process(holder["pid"]).create_time() - holder["process_started"]) < 1)
+        process = psutil.Process(holder["pid"])
+        if process.status() == psutil.STATUS_ZOMBIE:  # killed, and its parent has not asked how it ended
+            return False
+        return bool(abs(process.create_time() - holder["process_started"]) < 1)
     except psutil.NoSuchProcess:
         return False
 

@@ -4,12 +4,16 @@ Every file is written to a temporary name in its own folder, flushed to the disk
 flushed: a reader sees the old file or the new one, and after a power cut the same. Imports neither torch nor ray.
 """
 
+import contextlib
 import errno
 import os
 import secrets
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from sweep.errors import StorageError
 
@@ -24,6 +28,9 @@ _REMEDIES = {
 }
 
 _TEMPORARY = ".tmp-"
+# No writer takes this long over one file; the clocks of hosts may differ by less.
+_ABANDONED_AFTER_S = 3600.0
+_PROBE = f"{_TEMPORARY}probe"
 
 
 class Storage:
@@ -61,12 +68,9 @@ class Storage:
         target = self.root / path
         with _explained(target):
             _make_folders(target.parent)
-            temporary = target.parent / f"{_TEMPORARY}{target.name}-{secrets.token_hex(4)}"
+            temporary = _temporary(target)
             try:
-                with open(temporary, "xb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
+                _write_flushed(temporary, content)
                 os.replace(temporary, target)
             except BaseException:
                 temporary.unlink(missing_ok=True)
@@ -78,20 +82,24 @@ class Storage:
         target = self.root / path
         with _explained(target):
             _make_folders(target.parent)
-            temporary = target.parent / f"{_TEMPORARY}{target.name}-{secrets.token_hex(4)}"
+            temporary = _temporary(target)
             try:
-                temporary.write_bytes(content)
+                _write_flushed(temporary, content)
                 os.link(temporary, target)
             except FileExistsError:
                 return False
             finally:
                 temporary.unlink(missing_ok=True)
+            _flush_folder(target.parent)
         return True
 
     def append(self, path: str, line: str) -> None:
         """Adds a line to a file that is for people to read; not atomic, so never for the truth."""
-        with _explained(self.root / path), open(self.root / path, "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        with _explained(self.root / path), open(self.root / path, "ab+") as file:
+            end = file.seek(0, os.SEEK_END)
+            file.seek(max(end - 1, 0))
+            torn = file.read(1) not in (b"", b"\n")  # a writer was killed within its line
+            file.write((b"\n" if torn else b"") + line.encode() + b"\n")
 
     def rename(self, path: str, new_path: str) -> None:
         """Gives a file a new name in the same storage."""
@@ -112,19 +120,72 @@ class Storage:
                 return []
         return sorted(name for name in names if not name.startswith(_TEMPORARY))
 
-    def remove_temporary(self, path: str = "") -> None:
-        """Removes what a killed writer left half-written in a folder; only for its single owner to call."""
-        with _explained(self.root / path):
-            for file in (self.root / path).glob(f"{_TEMPORARY}*"):
-                file.unlink(missing_ok=True)
+    def remove_abandoned(self) -> None:
+        """Removes, in this folder and below, what killed writers left half-written.
+
+        Writers that live are not disturbed: a file goes only if its process is gone from this host, or after an hour.
+        """
+        with _explained(self.root):
+            for file in self.root.rglob(f"{_TEMPORARY}*"):
+                with contextlib.suppress(FileNotFoundError):
+                    if _is_abandoned(file):
+                        file.unlink()
+
+    def check_writable(self) -> None:
+        """Writes a file, reads it back and removes it.
+
+        Raises:
+            StorageError: if that is refused, or another content comes back.
+        """
+        content = secrets.token_bytes(16)
+        with self.no_empty_folders():
+            self.write(_PROBE, content)
+            if self.read(_PROBE) != content:
+                raise StorageError(f"{self} gives back something else than was written; choose another --storage")
+            self.delete(_PROBE)
+
+    @contextlib.contextmanager
+    def no_empty_folders(self) -> Iterator[None]:
+        """Takes away, at the end, the folders made within for this storage, if nothing has come into them."""
+        existing = self._existing()
+        try:
+            yield
+        finally:
+            folder = self.root
+            while folder != existing:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+                folder = folder.parent
 
     def free_gb(self) -> float:
         """Free space in GB (10^9 bytes) on the disk that holds, or will hold, the root."""
-        existing = self.root
-        while not existing.exists():
-            existing = existing.parent
-        status = os.statvfs(existing)
+        with _explained(self.root):
+            status = os.statvfs(self._existing())
         return status.f_bavail * status.f_frsize / 1e9
+
+    def _existing(self) -> Path:
+        with _explained(self.root):
+            return next(folder for folder in (self.root, *self.root.parents) if folder.exists())
+
+
+def _temporary(target: Path) -> Path:
+    """A name beside `target` that says who writes it; the target's own name could make it too long."""
+    return target.parent / f"{_TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}@{socket.gethostname()[:64]}"
+
+
+def _is_abandoned(temporary: Path) -> bool:
+    age_s = time.time() - temporary.stat().st_mtime
+    writer, _, host = temporary.name.removeprefix(_TEMPORARY).partition("@")
+    pid = writer.partition("-")[0]
+    here = host == socket.gethostname()[:64] and pid.isdigit()
+    return age_s > _ABANDONED_AFTER_S or (here and not psutil.pid_exists(int(pid)))
+
+
+def _write_flushed(file: Path, content: bytes) -> None:
+    with open(file, "xb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _make_folders(folder: Path) -> None:
@@ -145,7 +206,7 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
     try:
         yield

@@ -38,6 +38,7 @@ def write_experiment(
     missing: Collection[str] = (),
     diverged: Collection[tuple[str, int]] = (),
     added_seeds: tuple[int, ...] = (),
+    dataset_sha256: str = "0" * 64,
 ) -> Experiment:
     """Writes an experiment whose validation (or training) accuracy is exactly what `score` gives.
 
@@ -56,13 +57,14 @@ def write_experiment(
         missing: Likewise for those that were not run.
         diverged: Pairs of a grid point's name and a seed.
         added_seeds: Seeds of a second trial of every grid point.
+        dataset_sha256: Tells data sets apart.
     """
     sweep = sweep or made_up_sweep()
     images, y_true = test_split or (
         rng.integers(0, 256, (test_size, *image_shape), dtype=np.uint8),
         rng.permutation(np.arange(test_size) % classes),
     )
-    trials = sweep.trials(dataset_sha256="0" * 64, engine="reference")
+    trials = sweep.trials(dataset_sha256=dataset_sha256, engine="reference")
     trials += [TrialConfig.from_json(trial.to_json() | {"seeds": added_seeds}) for trial in trials if added_seeds]
     manifest = Manifest(
         name=root.name,
@@ -70,7 +72,7 @@ def write_experiment(
         trials=tuple(trials),
         dataset=DatasetRecord(
             name=sweep.dataset,
-            sha256="0" * 64,
+            sha256=dataset_sha256,
             class_names=tuple(str(label) for label in range(classes)),
             image_shape=images.shape[1:],
             train_size=1000,

@@ -26,10 +26,10 @@ def rng():
 def test_results_have_one_row_per_replicate_with_the_columns_of_the_manual(tmp_path, rng):
     records = read_records(write_experiment(tmp_path / "e", by_depth, rng=rng))
     table = results_table(records)
-    assert list(table.columns) == (
-        "trial_id,depth,activation,loss,seed,train_accuracy,validation_accuracy,test_accuracy,"
-        "precision,recall,f1,train_time_s"
-    ).split(",")
+    assert list(table.columns) == [
+        *("trial_id", "depth", "activation", "loss", "seed", "train_accuracy", "validation_accuracy", "test_accuracy"),
+        *("precision", "recall", "f1", "train_time_s"),
+    ]
     assert len(table) == 27 * 5
     row = table[(table.depth == "deep") & (table.activation == "tanh") & (table.loss == "hinge") & (table.seed == 3)]
     assert row.validation_accuracy.item() == 0.943
@@ -39,9 +39,10 @@ def test_results_have_one_row_per_replicate_with_the_columns_of_the_manual(tmp_p
 def test_history_has_one_row_per_replicate_and_epoch(tmp_path, rng):
     records = read_records(write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small()))
     table = history_table(records)
-    assert list(table.columns) == (
-        "trial_id,depth,loss,seed,epoch,train_loss,train_accuracy,validation_loss,validation_accuracy".split(",")
-    )
+    assert list(table.columns) == [
+        *("trial_id", "depth", "loss", "seed", "epoch"),
+        *("train_loss", "train_accuracy", "validation_loss", "validation_accuracy"),
+    ]
     assert len(table) == 4 * 2 * 2
     one = table[(table.depth == "shallow") & (table.loss == "cross_entropy") & (table.seed == 1)]
     assert one.epoch.tolist() == [1, 2]
@@ -106,9 +107,10 @@ def test_summary_ranks_by_the_selection_score_and_never_by_test_accuracy(tmp_pat
 
     experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small(), test_score=reversed_on_test)
     table = summary_table(read_records(experiment))
-    assert list(table.columns) == (
-        "rank,depth,loss,n,validation_accuracy_mean,validation_accuracy_sd,test_accuracy_mean,train_time_s".split(",")
-    )
+    assert list(table.columns) == [
+        *("rank", "depth", "loss", "n", "validation_accuracy_mean", "validation_accuracy_sd"),
+        *("test_accuracy_mean", "train_time_s"),
+    ]
     assert table.depth.tolist() == ["deep", "shallow"]
     assert table.validation_accuracy_mean.tolist() == pytest.approx([94.05, 90.05])
     assert table.validation_accuracy_sd.tolist() == pytest.approx([0.0707107, 0.0707107], rel=1e-4)

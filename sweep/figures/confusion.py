@@ -161,7 +161,12 @@ def image_strip(
 
 
 def _cells(axes: Axes, colours: NDArray[np.float64], shown: NDArray[np.bool_]) -> None:
-    """Squares for the cells that have something to show: few paths, whatever the number of classes."""
+    """Squares for the cells that have something to show; of many classes one raster instead of many paths."""
+    if len(colours) > _MOST_WITH_NUMBERS:
+        pixels = np.where(shown[..., None], np.round(255 * colours), 0).astype(np.uint8)
+        size = len(colours)
+        axes.imshow(pixels, extent=(0, size, size, 0), interpolation="none", origin="upper")
+        return
     places = [(int(row), int(column)) for row, column in np.argwhere(shown)]
     squares = [Rectangle((column, row), 1, 1) for row, column in places]
     faces = [tuple(colours[place]) for place in places]

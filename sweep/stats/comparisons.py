@@ -4,7 +4,7 @@ Axis letters: K configurations, S seeds. Everything rests on the blocked model o
 the errors of the configurations have one variance. A few that vary far more than the rest are set aside and
 compared by their own paired differences. Milder unevenness cannot be repaired with a handful of seeds and
 makes claims bolder than stated: if a third of 27 configurations vary twice as much as the others, 5 % false
-claims become 18 %. `uneven_p` tells when to be wary.
+claims become about 20 %. `uneven_p` tells when to be wary.
 
 Sign-flip and permutation tests would need no such assumption, but S seeds allow 2^S sign flips: at S = 5 no
 p-value below 1/32, nothing left to share among K comparisons. They are not offered.

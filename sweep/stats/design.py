@@ -5,6 +5,7 @@ number: (0,) a main effect, (0, 2) an interaction. Levels are coded to sum to ze
 are distances from the mean over its levels.
 """
 
+import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from statsmodels.regression.linear_model import OLS
 
 MOST_COLUMNS = 400
 """Terms beyond this many columns are pooled: a thousand grid points must not take minutes."""
@@ -44,6 +44,12 @@ class Model:
     matrix: NDArray[np.float64]
     columns: dict[Term, slice]
     seed_columns: slice
+
+    @functools.cached_property
+    def gram(self) -> NDArray[np.float64]:
+        """Products of all columns with each other, `[p, p]`."""
+        products: NDArray[np.float64] = self.matrix.T @ self.matrix
+        return products
 
     def names(self, term: Term) -> tuple[str, ...]:
         """The names of the term's axes."""
@@ -78,18 +84,17 @@ def largest_model(axes: Sequence[Axis], seeds: Axis) -> Model | None:
             continue
         parts = [np.ones((len(seeds.codes), 1)), _coded([seeds], [seeds.codes])]
         parts += [_coded([axes[i] for i in term], [axes[i].codes for i in term]) for term in terms]
-        matrix = np.hstack(parts)
-        if np.linalg.matrix_rank(matrix) < width:
-            continue
         ends = np.cumsum([len(seeds.levels), *widths])
         columns = {term: slice(int(ends[i]), int(ends[i + 1])) for i, term in enumerate(terms)}
-        return Model(
+        model = Model(
             axes=tuple(axes),
             terms=tuple(terms),
-            matrix=matrix,
+            matrix=np.hstack(parts),
             columns=columns,
             seed_columns=slice(1, len(seeds.levels)),
         )
+        if np.linalg.matrix_rank(model.gram, hermitian=True) == width:
+            return model
     return None
 
 
@@ -115,7 +120,11 @@ def residual_ss(
     picked = [0]
     for columns in [*([model.seed_columns] if with_seeds else []), *(model.columns[term] for term in terms)]:
         picked += range(columns.start, columns.stop)
-    return float(OLS(y, model.matrix[:, picked]).fit(method="qr").ssr)
+    # Normal equations: the codes are close to orthogonal, and a fit per term would take a large grid minutes.
+    centred = y - y.mean()
+    projected = model.matrix[:, picked].T @ centred
+    explained = projected @ np.linalg.solve(model.gram[np.ix_(picked, picked)], projected)
+    return max(float(centred @ centred - explained), 0.0)
 
 
 def pure_error(y: NDArray[np.float64], cells: NDArray[np.intp], seeds: Axis) -> tuple[float, int]:

@@ -12,7 +12,7 @@ from scipy import stats
 from sweep.stats.intervals import ROUNDING
 
 _ODD = 0.01
-_SHARE_SET_ASIDE = 8
+_SET_ASIDE_OF = 4
 
 
 def set_aside(table: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -20,14 +20,15 @@ def set_aside(table: NDArray[np.float64]) -> NDArray[np.bool_]:
 
     One seed of one configuration that collapses would otherwise drown every difference between the others.
     The most variable row goes while its variance exceeds that of the rest at 1 % (adjusted for picking the
-    largest). If more than an eighth of the rows (at least one) would have to go, none does: that is no
-    exception, and `uneven_p_value` tells. At least three rows stay.
+    largest). If more than a quarter of the rows (at least one) would have to go, none does: that is no
+    exception, and `uneven_p_value` tells. At least three rows stay. Several rows of like, moderate excess hide
+    each other and stay.
 
     Source: exact F test of one row's contrast with the mean of the others against their own error, with
     Bonferroni's factor; for independent rows it is Cochran's (1941) test for an outlying variance.
     """
     k, s = table.shape
-    most = max(1, k // _SHARE_SET_ASIDE)
+    most = max(1, k // _SET_ASIDE_OF)
     aside = np.zeros(k, dtype=np.bool_)
     while k - aside.sum() > 3:
         rows = np.flatnonzero(~aside)

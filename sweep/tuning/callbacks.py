@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from ray.tune import Callback, Stopper
 
+from sweep.errors import StorageError
 from sweep.records import Experiment
 
 
@@ -67,8 +68,7 @@ class PassOn(_NeverSaved, Callback):
         """A worker has reported an epoch, or the end of its trial."""
         trial_id = trial.config["trial_id"]
         if "storage_error" in result:
-            self.storage_error = result["storage_error"]
-            self._stop.set()
+            self._fail(result["storage_error"])
         elif "failed" in result:
             self._listener.failed(trial_id, result["failed"])
         elif result["done"]:
@@ -82,6 +82,15 @@ class PassOn(_NeverSaved, Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker was lost once too often."""
-        reason = f"its worker or node was lost {trial.num_failures} times, more than max_retries allows"
-        self._experiment.write_error(trial.config["trial_id"], reason)
+        times = "once" if trial.num_failures == 1 else f"{trial.num_failures} times"
+        reason = f"its worker or node was lost {times}, more than max_retries allows"
+        try:
+            self._experiment.write_error(trial.config["trial_id"], reason)
+        except StorageError as error:
+            self._fail(str(error))
         self._listener.failed(trial.config["trial_id"], reason)
+
+    def _fail(self, storage_error: str) -> None:
+        """Every other trial would fail on the same storage."""
+        self.storage_error = self.storage_error or storage_error
+        self._stop.set()

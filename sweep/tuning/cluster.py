@@ -77,7 +77,6 @@ class Cluster:
                     include_dashboard=False,
                     **quiet,
                 )
-                self._guard.watch_new_children()
         except (ConnectionError, RuntimeError, ValueError) as error:
             self.__exit__(None, None, None)
             if not self._address:

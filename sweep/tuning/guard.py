@@ -2,90 +2,66 @@
 
 Ray's own processes can outlive a driver that was killed (`gcs_server` by minutes). The driver starts this guard
 before Ray and holds the other end of its standard input: when that closes, the driver is gone. Only processes that
-the driver started are ended, each recognised by its PID and start time.
+the driver started are ended: they carry a mark in their environment, or are children of one that does.
 
-Runs as a program of its own: `python guard.py DRIVER_PID`. Imports the standard library and psutil only.
+Runs as a program of its own: `python guard.py MARK`. Imports the standard library and psutil only.
 """
 
-import json
-import select
+import os
+import secrets
 import subprocess
 import sys
 
 import psutil
 
-_POLL_S = 0.5
+_MARK = "SWEEP_GUARDED_BY"
 _GRACE_S = 15.0
 
 
 class Guard:
-    """The driver's side: starts the guard, tells it what to watch, and lets it go."""
+    """The driver's side: starts the guard, marks what the driver starts from then on, and lets it go."""
 
     def __init__(self) -> None:
-        self._before = set(psutil.Process().children())
+        mark = secrets.token_hex(16)
         self._process = subprocess.Popen(
-            [sys.executable, "-I", __file__, str(psutil.Process().pid)],
+            [sys.executable, "-I", __file__, mark],
             stdin=subprocess.PIPE,
-            text=True,
+            stdout=subprocess.DEVNULL,  # it outlives the driver: whoever reads the driver's output must not wait for it
+            stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C in the terminal is not for it
         )
-
-    def watch_new_children(self) -> None:
-        """Fixes the processes to end: the children that have appeared since the guard was made."""
-        new = set(psutil.Process().children()) - self._before
-        rows = [(process.pid, process.create_time()) for process in new if process.pid != self._process.pid]
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps(rows) + "\n")
-        self._process.stdin.flush()
+        os.environ[_MARK] = mark
 
     def release(self) -> None:
         """Tells the guard that the driver is done with Ray; what Ray leaves running is ended in the background."""
+        os.environ.pop(_MARK, None)
         assert self._process.stdin
         self._process.stdin.close()
         # Not waited for: Ray's processes may take their time, the user need not. Popen would warn about that.
         self._process.returncode = 0
 
 
-def main(driver_pid: int) -> None:
-    """Waits for the end of standard input, then for the watched processes, and ends those that stay."""
-    watched: dict[int, psutil.Process] = {}
-    fixed = False
-    while True:
-        readable = select.select([sys.stdin], [], [], None if fixed else _POLL_S)[0]
-        if readable:
-            line = sys.stdin.readline()
-            if not line:
-                break
-            watched, fixed = dict(_find(json.loads(line))), True
-        elif not fixed:
-            watched |= {child.pid: child for child in _children(driver_pid)}
-    family = {p.pid: p for parent in watched.values() for p in (parent, *_children(parent.pid))}
-    for process in psutil.wait_procs(list(family.values()), timeout=_GRACE_S)[1]:
+def main(mark: str) -> None:
+    """Waits for the end of standard input, then for the marked processes, and ends those that stay."""
+    sys.stdin.read()
+    for process in psutil.wait_procs(_family(mark), timeout=_GRACE_S)[1] + _family(mark):
         try:
             process.kill()
         except psutil.NoSuchProcess:
             continue
 
 
-def _find(rows: list[tuple[int, float]]) -> list[tuple[int, psutil.Process]]:
-    found = []
-    for pid, create_time in rows:
+def _family(mark: str) -> list[psutil.Process]:
+    """The processes with the mark and all their descendants, which may have overwritten theirs with a title."""
+    found = set()
+    for process in psutil.process_iter():
         try:
-            process = psutil.Process(pid)
-        except psutil.NoSuchProcess:
-            continue
-        if abs(process.create_time() - create_time) < 1:
-            found.append((pid, process))
-    return found
-
-
-def _children(pid: int) -> list[psutil.Process]:
-    try:
-        children: list[psutil.Process] = psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-    return [child for child in children if child.pid != psutil.Process().pid]
+            if process.environ().get(_MARK) == mark:
+                found |= {process, *process.children(recursive=True)}
+        except (psutil.Error, OSError):
+            continue  # it has ended meanwhile, or is another user's
+    return [process for process in found if process.pid != os.getpid()]
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(sys.argv[1])

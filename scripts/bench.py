@@ -1,0 +1,134 @@
+"""Measures, on this machine, how fast sweeps are and how near to the hardware's limit; prints tables, writes JSON.
+
+    python scripts/bench.py                          everything, about half an hour on two quiet cores
+    python scripts/bench.py --only engines           the engines, microseconds per model step
+    python scripts/bench.py --only sweeps overhead   whole commands
+
+What is compared runs in turns, `--rounds` times; every number is a median, with the smallest and largest in brackets.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.commands import floor_of_sweep_s, measure_overhead, measure_sweeps
+from benchmarks.engines import measure_engines
+from benchmarks.values import shown, summary
+from tabulate import tabulate
+
+from sweep.config import ACTIVATIONS, LOSSES
+from sweep.plan import hardware, versions
+
+
+def main() -> None:
+    """Runs the parts asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=["engines", "sweeps", "overhead"], default=[], metavar="PART")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--activations", nargs="+", choices=ACTIVATIONS, default=list(ACTIVATIONS))
+    parser.add_argument("--loss", choices=LOSSES, default="cross_entropy")
+    parser.add_argument("--epochs", type=int, default=10, help="of the whole sweeps")
+    parser.add_argument("--trials", nargs="+", type=int, default=[27, 270, 1000], help="of the trivial sweeps")
+    parser.add_argument("--out", type=Path, default=Path("bench.json"))
+    options = parser.parse_args()
+
+    with tempfile.TemporaryDirectory(prefix="sweep-bench-") as name:
+        folder = Path(name)
+        parts: dict[str, Callable[[], Any]] = {
+            "engines": lambda: measure_engines(
+                rounds=options.rounds, activations=options.activations, loss=options.loss
+            ),
+            "sweeps": lambda: measure_sweeps(folder, rounds=options.rounds, num_epochs=options.epochs),
+            "overhead": lambda: measure_overhead(folder, rounds=options.rounds, counts=options.trials),
+        }
+        measured: dict[str, Any] = {
+            "hardware": hardware(),
+            "versions": versions(),
+            "load_before": os.getloadavg(),
+            "rounds": options.rounds,
+        }
+        for part, measure in parts.items():
+            if not options.only or part in options.only:
+                measured[part] = measure()
+                print(TABLES[part](measured), end="\n\n", flush=True)
+    options.out.write_text(json.dumps(measured, indent=1) + "\n")
+    cores = measured["hardware"]["cores"]
+    print(f"load before: {measured['load_before'][0]:.1f} on {cores} cores; all numbers: {options.out}")
+
+
+def engines_table(measured: dict[str, Any]) -> str:
+    """Shows a row per depth, activation and engine."""
+    rows = [
+        {
+            "depth": row["depth"],
+            "activation": row["activation"],
+            "engine": row["engine"],
+            "us per model step": shown(row["us_per_step"]),
+            "times the floor": shown(row["to_floor"], 2),
+            "GFLOP/s": f"{row['gflops']['median']:.0f}",
+            "% of peak": f"{row['of_peak']['median']:.0%}",
+        }
+        for row in measured["engines"]
+    ]
+    peak = summary([row["peak_gflops"]["median"] for row in measured["engines"]])
+    return f"{tabulate(rows, headers='keys')}\npeak of matrix products on one thread: {shown(peak)} GFLOP/s"
+
+
+def sweeps_table(measured: dict[str, Any]) -> str:
+    """Shows the whole sweeps beside the tutorial, and the ratios that matter."""
+    sweeps = measured["sweeps"]
+    one, three = sweeps["sweep"]["seeds=0"], sweeps["sweep"]["seeds=0..2"]
+    tutorial = sweeps["tutorial"]
+    rows = [
+        ("tutorial, 27 models, extrapolated", shown(tutorial["1_seed_s"])),
+        ("tutorial, 81 models, extrapolated", shown(tutorial["3_seeds_s"])),
+        ("tutorial, an epoch", shown(tutorial["epoch_s"], 1)),
+        ("sweep run mnist seeds=0", shown(one["wall_s"])),
+        ("sweep run mnist (seeds=0..2)", shown(three["wall_s"])),
+        ("from the command to the first training step", shown(sweeps["startup_s"], 1)),
+        ("sweep report, 81 models", shown(sweeps["report_s"], 1)),
+    ]
+    ratios = [
+        ("tutorial / sweep, 27 models", _ratio(tutorial["1_seed_s"], one["wall_s"])),
+        ("tutorial / sweep, 81 models", _ratio(tutorial["3_seeds_s"], three["wall_s"])),
+        ("training time, three seeds / one seed", _ratio(three["train_s"], one["train_s"])),
+    ]
+    if "engines" in measured:
+        floor_us = {row["depth"]: row["floor_us"]["median"] for row in measured["engines"]}
+        cores = measured["hardware"]["cores"]
+        floor_s = floor_of_sweep_s(floor_us, num_epochs=sweeps["epochs"], num_cpus=cores)
+        rows.append(("floor of 27 models (matrix products and Adam only)", f"{floor_s:.0f}"))
+        ratios.append(
+            ("(sweep - start) / floor, 27 models", (one["wall_s"]["median"] - sweeps["startup_s"]["median"]) / floor_s)
+        )
+    return f"{tabulate(rows, headers=['', 'seconds'])}\n\n{tabulate(ratios, headers=['', 'ratio'], floatfmt='.2f')}"
+
+
+def overhead_table(measured: dict[str, Any]) -> str:
+    """Shows a row per number of trials."""
+    rows = [
+        {
+            "trivial trials": count,
+            "whole command, s": shown(row["wall_s"], 1),
+            "first epoch after, s": shown(row["first_epoch_after_s"], 1),
+            "ms per trial": shown({key: 1000 * value for key, value in row["s_per_trial"].items()}, 1),
+            "after the last trial, s": shown(row["after_last_trial_s"], 1),
+        }
+        for count, row in measured["overhead"].items()
+    ]
+    return tabulate(rows, headers="keys")
+
+
+TABLES = {"engines": engines_table, "sweeps": sweeps_table, "overhead": overhead_table}
+
+
+def _ratio(slow: dict[str, float], fast: dict[str, float]) -> float:
+    return slow["median"] / fast["median"]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Whole commands, timed from outside: the sweep, the tutorial baseline, many trivial trials, the report."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.values import summary
+from sweep.config import HIDDEN_LAYERS
+from sweep.records import Experiment
+from sweep.storage import Storage
+
+_ROOT = Path(__file__).resolve().parents[2]
+_TRIVIAL = """
+dataset = "digits"
+epochs = 1
+seeds = [0]
+validation_size = 100
+[axes]
+depth = ["tiny"]
+activation = ["relu"]
+loss = ["hinge"]
+learning_rate = {rates}
+[layers]
+tiny = [4]
+"""
+
+
+def measure_sweeps(folder: Path, *, rounds: int, num_epochs: int) -> dict[str, Any]:
+    """Runs the default sweep with one and with three seeds, and the tutorial on three of its points, in turns."""
+    tutorial, sweeps = [], {"seeds=0": [], "seeds=0..2": []}
+    reports, startups = [], []
+    for number in range(rounds):
+        tutorial.append(tutorial_estimate(_run_tutorial(), num_epochs=num_epochs))
+        startups.append(_startup_s(folder / f"start-{number}"))
+        for seeds, runs in sweeps.items():
+            name = f"{seeds.replace('=', '-')}-{number}"
+            wall_s = _sweep(folder, "run", "mnist", seeds, f"epochs={num_epochs}", "--name", name)
+            runs.append({"wall_s": wall_s, "train_s": _train_time_s(Experiment(Storage(folder).folder(name)))})
+        reports.append(_sweep(folder, "report", name, "--out", str(folder / "report")))
+    return {
+        "epochs": num_epochs,
+        "tutorial": _columns(tutorial),
+        "startup_s": summary(startups),
+        "sweep": {seeds: _columns(runs) for seeds, runs in sweeps.items()},
+        "report_s": summary(reports),
+    }
+
+
+def tutorial_estimate(run: dict[str, Any], *, num_epochs: int) -> dict[str, float]:
+    """Extrapolates the tutorial's 27 points x `num_epochs` from an epoch of one point of each depth.
+
+    In its favour: later trials start their processes for nothing, the cores are never idle, and the test images are
+    not scored.
+    """
+    epochs_s = [trial["epoch_s"] for trial in run["trials"]]
+    epoch_s = sum(map(sum, epochs_s)) / sum(map(len, epochs_s))
+    training_s = 27 * num_epochs * epoch_s / run["num_cpus"]
+    return {
+        "startup_s": run["startup_s"],
+        "epoch_s": epoch_s,
+        "1_seed_s": run["startup_s"] + training_s,
+        "3_seeds_s": run["startup_s"] + 3 * training_s,
+    }
+
+
+def measure_overhead(folder: Path, *, rounds: int, counts: list[int]) -> dict[str, Any]:
+    """Runs sweeps of many trials with next to nothing to train."""
+    measured: dict[int, list[dict[str, float]]] = {count: [] for count in counts}
+    for number in range(rounds):
+        for count in counts:
+            name = f"trivial-{count}-{number}"
+            file = folder / f"{name}.toml"
+            file.write_text(_TRIVIAL.format(rates=[0.001 * (1 + k / 1000) for k in range(count)]))
+            start = time.time()
+            wall_s = _sweep(folder, "run", str(file), "--name", name)
+            trials = folder / name / "trials"
+            first = min(path.stat().st_mtime for path in trials.glob("*/checkpoint-*"))
+            last = max(path.stat().st_mtime for path in trials.glob("*/done.json"))
+            measured[count].append(
+                {
+                    "wall_s": wall_s,
+                    "first_epoch_after_s": first - start,
+                    "s_per_trial": (last - first) / (count - 1),
+                    "after_last_trial_s": start + wall_s - last,
+                }
+            )
+    return {str(count): _columns(rows) for count, rows in measured.items()}
+
+
+def floor_of_sweep_s(floor_us: dict[str, float], *, num_epochs: int, num_cpus: int) -> float:
+    """Seconds of the default sweep with one seed if every model step took its floor.
+
+    Args:
+        floor_us: Microseconds per model step by depth.
+        num_epochs: Of 860 steps.
+        num_cpus: That train at the same time.
+    """
+    return 9 * sum(floor_us[depth] for depth in HIDDEN_LAYERS) * 860 * num_epochs / num_cpus / 1e6
+
+
+def _startup_s(folder: Path) -> float:
+    """Seconds from the command to the first training step on MNIST."""
+    start = time.time()
+    _sweep(
+        folder, "run", "mnist", "epochs=1", "depth=shallow", "activation=relu", "loss=hinge", "seeds=0", "--name", "x"
+    )
+    first = min(path.stat().st_mtime for path in (folder / "x" / "trials").glob("*/checkpoint-*"))
+    return first - start - _train_time_s(Experiment(Storage(folder).folder("x")))
+
+
+def _train_time_s(experiment: Experiment) -> float:
+    """Seconds of training, added up over all models."""
+    manifest = experiment.read_manifest()
+    assert manifest is not None
+    records = [experiment.read_done(trial.trial_id) for trial in manifest.trials]
+    return sum(replicate.train_time_s for record in records if record for replicate in record.replicates)
+
+
+def _sweep(folder: Path, verb: str, *words: str) -> float:
+    """Runs the command line in `folder`, which is also the storage path; gives its seconds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    quiet = ["--quiet"] if verb == "run" else []
+    return _timed([sys.executable, "-m", "sweep", verb, *words, "--storage", str(folder), *quiet], folder)[0]
+
+
+def _run_tutorial() -> dict[str, Any]:
+    """Runs the tutorial for an epoch of one point of each depth; gives its times and `startup_s`."""
+    start = time.time()
+    script = str(_ROOT / "scripts" / "baselines" / "tutorial.py")
+    output = _timed([sys.executable, script, "--points", "3", "--epochs", "1"], _ROOT)[1]
+    run: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
+    return run | {"startup_s": min(trial["started"] for trial in run["trials"]) - start}
+
+
+def _timed(command: list[str], folder: Path) -> tuple[float, str]:
+    start = time.perf_counter()
+    environment = os.environ | {"PYTHONPATH": str(_ROOT)}
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {ended.returncode}:\n{ended.stdout}\n{ended.stderr}")
+    return time.perf_counter() - start, ended.stdout
+
+
+def _columns(rows: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+    return {key: summary([row[key] for row in rows]) for key in rows[0]}

@@ -1,0 +1,224 @@
+"""The command as a user types it: what it prints, what it writes, how it exits."""
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import run_command
+
+from sweep.cli import main
+from sweep.records import open_experiment
+from sweep.storage import Storage
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command in this process and folder; gives exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["sweep", *words])
+        with pytest.raises(SystemExit) as exited:
+            main()
+        code = exited.value.code
+        captured = capsys.readouterr()
+        return (code if isinstance(code, int) else 0), captured.out, captured.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["run", "minst"], 2, "did you mean 'mnist'?"),
+        (["run", "mnist", "epoch=3"], 2, "did you mean 'epochs'?"),
+        (["run", "mnist", "activation=rleu"], 2, "did you mean 'relu'?"),
+        (["run", "mnist", "dataset=mnits"], 2, "did you mean 'mnist'?"),
+        (["run", "mnist", "seeds="], 2, "seeds= has an empty value"),
+        (["run", "mnist", "seeds=1,1"], 2, "seeds repeats a value"),
+        (["run", "mnist", "epochs=0"], 2, "at least 1"),
+        (["run", "mnist", "epochs=many"], 2, "must be a whole number"),
+        (["run", "mnist", "validation_size=-1"], 2, "at least 0"),
+        (["run", "smoke", "validation_size=5000"], 2, "choose at most 1427"),
+        (["run", "smoke", "--name", "a/b"], 2, "cannot be an experiment's name"),
+        (["run", "smoke", "--name", ".."], 2, "cannot be an experiment's name"),
+        (["run", "smoke", "num_gpus=1"], 3, "0 GPUs"),
+        (["run", "smoke", "num_cpus=4096"], 3, "lower num_cpus"),
+        (["run", "smoke", "--address", "127.0.0.1:1"], 3, "nothing answers at 127.0.0.1:1"),
+        (["run", "smoke", "--address", "ray://127.0.0.1:1"], 3, "is not supported"),
+        (["run", "smoke", "--address", "nonsense"], 3, "is no Ray address"),
+        (["run", "smoke", "dataset=missing.npz"], 2, "cannot read missing.npz"),
+        (["resume", "mnist"], 2, "there are none yet"),
+        (["report", "mnist"], 2, "there are none yet"),
+        (["status", "mnist"], 2, "there are none yet"),
+    ],
+)
+def test_a_mistake_is_one_line_without_traceback_and_writes_nothing(
+    sweep: Run, tmp_path: Path, words: list[str], code: int, message: str
+) -> None:
+    exit_code, _, error = sweep(*words)
+    last_line = error.strip().splitlines()[-1]
+    assert exit_code == code
+    assert last_line.startswith("error: ")
+    assert message in last_line
+    assert "Traceback" not in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_storage_path_that_is_a_file_is_one_line(sweep: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    code, _, error = sweep("run", "smoke", "--storage", "file")
+    assert code == 2
+    assert "a part of the path is a file; choose another place with --storage" in error.splitlines()[-1]
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(sweep: Run, tmp_path: Path) -> None:
+    code, out, _ = sweep("run", "smoke", "seeds=0..3", "--dry-run")
+    assert code == 0
+    assert "27 grid points x 4 seeds = 108 models, 2 epochs each" in out
+    assert "digits: 1,237 training, 200 validation, 360 test images" in out
+    assert "GB on disk" in out
+    assert out.count("58,442") == 9  # parameters of the deep ones
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_lists_the_exit_codes(sweep: Run) -> None:
+    for words in (["--help"], ["run", "--help"], ["resume", "--help"]):
+        code, out, _ = sweep(*words)
+        assert code == 0
+        assert "130 / 143" in " ".join(out.split())
+
+
+def test_a_whole_sweep_prints_a_line_for_each_trial_and_writes_the_report(smoke_folder: Path) -> None:
+    lines = (smoke_folder / "stderr.txt").read_text().splitlines()
+    assert sum(line.startswith("[") for line in lines) == 27
+    assert any(line.startswith("[27/27] ") for line in lines)
+    assert "report: reports/smoke/report.html" in (smoke_folder / "stdout.txt").read_text()
+    # The largest models come first, so that no long trial is left for the end.
+    assert all("deep-" in line for line in lines if line.startswith(("[1/", "[2/", "[3/")))
+    with (smoke_folder / "reports" / "smoke" / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [
+        "trial_id", "depth", "activation", "loss", "seed", "train_accuracy", "validation_accuracy",
+        "test_accuracy", "precision", "recall", "f1", "train_time_s",
+    ]  # fmt: skip
+    assert len(rows) == 27
+    assert all(0 <= float(row["test_accuracy"]) <= 1 for row in rows)
+    with (smoke_folder / "reports" / "smoke" / "history.csv").open() as file:
+        history = list(csv.DictReader(file))
+    assert list(history[0]) == [
+        "trial_id", "depth", "activation", "loss", "seed", "epoch", "train_loss", "train_accuracy",
+        "validation_loss", "validation_accuracy",
+    ]  # fmt: skip
+    assert len(history) == 27 * 2
+
+
+def test_ray_says_nothing_and_leaves_nothing_in_the_folder(smoke_folder: Path) -> None:
+    error = (smoke_folder / "stderr.txt").read_text()
+    assert "ray" not in error.lower().replace("starting ray", "")
+    assert "Warning" not in error
+    assert sorted(path.name for path in smoke_folder.iterdir()) == [
+        "experiments",
+        "reports",
+        "stderr.txt",
+        "stdout.txt",
+    ]
+    assert os.stat(smoke_folder / "experiments" / "smoke").st_mode & 0o077 == 0
+
+
+def test_cross_entropy_and_sparse_cross_entropy_give_identical_rows(smoke_folder: Path) -> None:
+    experiment = open_experiment(Storage(smoke_folder / "experiments"), "smoke")
+    manifest = experiment.read_manifest()
+    assert manifest is not None
+    parameters = {}
+    for trial in manifest.trials:
+        record = experiment.read_done(trial.trial_id)
+        assert record is not None
+        parameters[trial.depth, trial.activation, trial.loss] = record.replicates[0].parameters_sha256
+    for depth, activation, loss in parameters:
+        same = parameters[depth, activation, "cross_entropy"] == parameters[depth, activation, loss]
+        assert same == (loss != "hinge")
+
+
+def test_a_complete_sweep_is_not_trained_again(smoke_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(smoke_folder, folder)
+    before = (folder / "experiments" / "smoke" / "events.jsonl").read_text()
+    finished = run_command("run", "smoke", cwd=folder)
+    assert finished.returncode == 0
+    assert "starting Ray" not in finished.stderr
+    assert (folder / "experiments" / "smoke" / "events.jsonl").read_text() == before
+
+
+def test_another_sweep_of_the_same_name_is_refused_with_the_differences(smoke_folder: Path) -> None:
+    finished = run_command("run", "smoke", "epochs=3", "depth=deep", cwd=smoke_folder)
+    assert finished.returncode == 2
+    assert "epochs: 2 in the experiment, 3 asked for; depth: shallow,medium,deep in the experiment" in finished.stderr
+    assert "--name" in finished.stderr
+
+
+def test_status_and_list_read_the_files(sweep: Run, smoke_folder: Path, tmp_path: Path) -> None:
+    storage = tmp_path / "storage"
+    shutil.copytree(smoke_folder / "experiments", storage)
+    done = sorted((storage / "smoke" / "trials").glob("*/done.json"))
+    done[0].unlink()
+    done[1].write_text(done[1].read_text()[:-20])
+    (done[2].parent / "error.txt").write_text("Traceback ...\nValueError: no")
+    done[2].unlink()
+    code, out, _ = sweep("status", "smoke", "--storage", str(storage))
+    assert code == 0
+    assert out.startswith("smoke: 24/27 trials done, 1 failed, 2 left")
+    assert "ValueError: no" in out
+    code, out, _ = sweep("status", "smoke", "--storage", str(storage), "--json")
+    answer = json.loads(out)
+    assert (answer["done"], answer["failed"], answer["left"], answer["complete"]) == (24, 1, 2, False)
+    assert [row["epoch"] for row in answer["trials"] if row["state"] == "left"] == [2, 2]
+    code, out, _ = sweep("list", "--storage", str(storage), "--json")
+    assert json.loads(out)[0] | {"created": ""} == {
+        "name": "smoke", "done": 24, "failed": 1, "trials": 27, "created": "",
+    }  # fmt: skip
+    code, out, _ = sweep("resume", "smok", "--storage", str(storage))
+    assert code == 2
+
+
+def test_a_report_needs_neither_ray_nor_torch(smoke_folder: Path, tmp_path: Path) -> None:
+    for name in ("ray", "torch", "torchvision"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not on this machine')")
+    storage = str(smoke_folder / "experiments")
+    code = (
+        "import sys; from sweep.cli import main; "
+        f"sys.argv = ['sweep', 'report', 'smoke', '--storage', {storage!r}, '--out', 'out']; main()"
+    )
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{Path(__file__).parent.parent}"}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_the_users_own_grid_runs_on_their_own_data(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(300, 6)).astype(np.float32)
+    y = (x[:, 0] + x[:, 1] > 0).astype(np.int64)
+    np.savez(tmp_path / "mine.npz", x_train=x[:200], y_train=y[:200], x_test=x[200:], y_test=y[200:])
+    (tmp_path / "grid.toml").write_text(
+        'dataset = "mine.npz"\nepochs = 4\nseeds = [0, 1]\nvalidation_size = 50\n'
+        '[axes]\ndepth = ["none", "tiny"]\nactivation = ["tanh"]\nloss = ["hinge"]\nlearning_rate = [0.01, 0.1]\n'
+        "[layers]\nnone = []\ntiny = [8]\n"
+    )
+    finished = run_command("run", "grid.toml", cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    with (tmp_path / "reports" / "grid" / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["depth"], row["learning_rate"]) for row in rows} == {
+        (depth, rate) for depth in ("none", "tiny") for rate in ("0.01", "0.1")
+    }
+    assert max(float(row["test_accuracy"]) for row in rows) > 0.9

@@ -1,0 +1,133 @@
+import re
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+
+from sweep.figures import (
+    Bar,
+    Cost,
+    Curve,
+    Palette,
+    Published,
+    broken,
+    confusion_matrix,
+    cost,
+    critical_difference_diagram,
+    difference_matrix,
+    heat_map,
+    image_strip,
+    interactions,
+    learning_curves,
+    main_effects,
+    ranking,
+    reproduction,
+    shares,
+    wall,
+)
+
+AXES = {"depth": ("shallow", "deep"), "activation": ("relu", "tanh"), "loss": ("cross_entropy", "hinge")}
+NAN = float("nan")
+
+
+def draw_all():
+    palette = Palette(AXES)
+    bars = [Bar(name="shallow", estimate=0.9, low=0.89, high=0.91, values=(0.89, 0.91)),
+            Bar(name="deep", estimate=0.95, low=NAN, high=NAN)]  # fmt: skip
+    counts = np.array([[8, 2], [1, 9]])
+    epochs = np.array([[0.8, 0.82], [0.9, 0.91]])
+    point = Cost(
+        rank=1,
+        levels={"depth": "deep", "activation": "relu"},
+        score=0.9,
+        costs={"parameters": 10.0},
+        on_front={"parameters": True},
+    )
+    images = np.arange(3 * 4 * 4, dtype=np.uint8).reshape(3, 4, 4)
+    return [
+        ranking(bars, score="validation accuracy"),
+        main_effects({"depth": bars}, score="validation accuracy", palette=palette),
+        interactions([("depth", "activation", {("deep", "relu"): 0.9})], score="accuracy", palette=palette),
+        heat_map(
+            {"deep": np.array([[0.9, NAN]])},
+            rows=["relu"],
+            columns=["a", "b"],
+            score="accuracy",
+            marked=[("deep", 0, 0)],
+        ),
+        learning_curves(
+            [Curve(row="", column="", axis="depth", level="deep", training=epochs, validation=epochs * NAN)],
+            palette=palette,
+        ),
+        cost([point], labels={"parameters": "parameters"}, score="accuracy", palette=palette),
+        reproduction([Published(name="deep relu", published=0.9, ours=0.91, low=NAN, high=NAN, inside=None)]),
+        confusion_matrix(counts, class_names=["a", "b"], name="confusion", title="Confusion"),
+        difference_matrix(counts, counts[::-1], class_names=["a", "b"], name="difference", title="Difference"),
+        wall([("relu", counts), ("tanh", counts)], columns=2, titles=["deep"]),
+        image_strip(images, ["1 → 2", "3 → 4", "5 → 6"], name="strip", title="Images", columns=2),
+        critical_difference_diagram(["a", "b", "c"], [1.2, 1.8, 3.0], [(0, 1)], 0.9),
+    ]
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return draw_all()
+
+
+def test_shares_divide_each_row_by_its_sum_and_leave_an_empty_class_at_zero():
+    assert shares(np.array([[3, 1], [0, 0]])).tolist() == [[0.75, 0.25], [0.0, 0.0]]
+
+
+def test_pictures_are_well_formed_and_named(pictures):
+    for picture in pictures:
+        root = ET.fromstring(picture.svg)
+        assert root.tag.endswith("svg")
+        assert root.get("role") == "img"
+        assert root.get("aria-label") == picture.title
+
+
+def test_ids_of_all_pictures_are_unique_and_every_reference_is_met(pictures):
+    svg = "".join(picture.svg for picture in pictures)
+    ids = re.findall(r' id="([^"]+)"', svg)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg)) <= set(ids)
+
+
+def test_ink_follows_the_page_and_a_file_stands_alone_on_white(pictures):
+    for picture in pictures:
+        assert "#010203" not in picture.svg
+        assert "currentColor" not in picture.file()
+        assert 'fill="#ffffff"' in picture.file()
+
+
+def test_pictures_are_the_same_every_time(pictures):
+    assert [picture.svg for picture in draw_all()] == [picture.svg for picture in pictures]
+
+
+def test_numbers_are_text_in_percent(pictures):
+    by_name = {picture.name: picture.svg for picture in pictures}
+    assert "90.00" in by_name["heat-map"]
+    assert "validation accuracy (%)" in by_name["ranking"]
+    assert "80.0 %" in by_name["confusion"]
+
+
+def test_a_level_has_one_colour_and_twins_that_of_the_first():
+    palette = Palette(AXES)
+    assert palette.colour("loss", "cross_entropy = hinge") == palette.colour("loss", "cross_entropy")
+    colours = [palette.colour(axis, level) for axis, levels in AXES.items() for level in levels]
+    assert len(set(colours)) == len(colours)
+
+
+def test_long_levels_break_at_underscores_and_before_a_twin():
+    assert broken("relu") == "relu"
+    assert broken("cross_entropy = sparse_cross_entropy", 22) == "cross_entropy\n= sparse_cross_entropy"
+    assert broken("sparse_cross_entropy", 9) == "sparse_\ncross_\nentropy"
+
+
+@pytest.mark.parametrize("classes", [2, 30, 100])
+def test_confusions_of_any_number_of_classes_stay_small(classes):
+    counts = np.random.default_rng(0).integers(0, 3, (classes, classes)) + 50 * np.eye(classes, dtype=int)
+    names = [f"class {number}" for number in range(classes)]
+    picture = confusion_matrix(counts, class_names=names, name="confusion", title="Confusion")
+    assert len(picture.svg) < 1_000_000
+    assert ("class 1<" in picture.svg) == (classes <= 40)

@@ -1,0 +1,311 @@
+import csv
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from made_up import made_up_sweep, write_experiment
+
+from sweep.records import read_records
+from sweep.report import write_report
+from sweep.report.analysis import analyse
+from sweep.report.reference import published_accuracy
+from sweep.report.together import together
+
+LEVELS = {"shallow": 0.90, "medium": 0.92, "deep": 0.94, "relu": 0.004, "sigmoid": 0.0, "tanh": 0.002}
+
+
+def score(point, seed):
+    spread = np.random.default_rng([seed, len(point["depth"]), len(point["activation"]), len(point["loss"])]).normal()
+    return LEVELS[point["depth"]] + LEVELS[point["activation"]] + 0.0005 * seed + 0.001 * spread
+
+
+def constant(point, seed):
+    return 0.9
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+class Page(HTMLParser):
+    """Ids, addresses and the order of tags of a page; a tag that is not closed is an error."""
+
+    VOID = frozenset({"meta", "link", "input", "br"})
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.addresses, self.open = [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.ids += [values["id"]] if "id" in values else []
+        self.addresses += [values[name] for name in ("href", "src", "xlink:href", "action") if name in values]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.handle_starttag(tag, attributes)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def check_report(out):
+    """What holds for every report, whatever the experiment."""
+    page = (out / "report.html").read_text()
+    found = Page(page)
+    assert len(found.ids) == len(set(found.ids))
+    for address in found.addresses:
+        assert address.startswith(("#", "data:")) or (out / address).exists(), address[:80]
+    assert "http" not in re.sub(r'xmlns(:xlink)?="http://www.w3.org/[^"]+"', "", page)
+    readme = (out / "README.md").read_text()
+    for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", readme):
+        assert (out / picture).is_file()
+    for text in (readme, re.sub(r"base64,[^\"]+", "", page)):
+        assert not re.search(r"\bnan\b|\bNone\b|\binf\b|Interval\(", text)
+    size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+    assert size < 2_000_000
+    return readme, page
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    experiment = write_experiment(folder / "e", score, rng=np.random.default_rng(0))
+    assert write_report([experiment], folder / "out") == folder / "out" / "report.html"
+    return folder / "out"
+
+
+def test_a_whole_report_has_every_part_in_order(whole):
+    readme, _ = check_report(whole)
+    titles = [line.split(". ", 1)[1] for line in readme.splitlines() if line.startswith("## ")]
+    assert titles == [
+        "Verdict",
+        "Ranking",
+        "What matters: effects of the axes",
+        "Not distinguishable from the best",
+        "Grid, learning curves, cost",
+        "Confusion",
+        "Control: one function under two names",
+        "Provenance",
+    ]
+    files = {str(file.relative_to(whole)) for file in whole.rglob("*") if file.is_file()}
+    assert {"results.csv", "history.csv", "tables/ranking.csv", "tables/ranking.tex", "figures/heat-map.svg"} <= files
+    assert "Of 45 pairs of replicates with equal seeds, 45 have final parameters that are identical" in readme
+
+
+def test_the_same_records_give_the_same_report(tmp_path, rng):
+    sweep = made_up_sweep(axes={"depth": ["deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]})
+    experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep)
+    first, second = (write_report([experiment], tmp_path / name).read_bytes() for name in ("one", "two"))
+    assert first == second
+
+
+def test_the_published_protocol_is_put_beside_the_published_table(tmp_path, rng):
+    published = published_accuracy()
+    assert len(published) == 27
+    assert published["deep", "relu", "sparse_cross_entropy"] == pytest.approx(0.9843)
+
+    def near(point, seed):
+        # Five runs whose prediction interval is mean ± 2.776 x 0.001 x sqrt(6 / 5) = ± 0.304 points.
+        spread = np.array([-2, -1, 0, 1, 2])[seed] * 0.001 / np.sqrt(2.5)
+        away = 0.01 if point["depth"] == "deep" else 0.0
+        return published[point["depth"], point["activation"], "cross_entropy"] + spread - away
+
+    sweep = made_up_sweep(validation_size=0, selection="train_accuracy", protocol="published")
+    experiment = write_experiment(tmp_path / "e", near, rng=rng, sweep=sweep)
+    rows = analyse(read_records(experiment), rng).reproduced
+    cross_entropy = [row for row in rows if row.point.values[2] == "cross_entropy"]
+    assert [row.inside for row in cross_entropy] == [True] * 6 + [False] * 3
+    width = cross_entropy[0].ours.high - cross_entropy[0].ours.estimate
+    assert width == pytest.approx(0.00304, abs=1e-5)
+    write_report([experiment], tmp_path / "out")
+    readme, _ = check_report(tmp_path / "out")
+    assert "The published accuracies are training accuracies" in readme
+    assert "of three models only" in readme
+    assert "published accuracies lie inside our 95 % prediction interval" in readme
+
+
+def test_an_unfinished_experiment_says_so_first_and_on_top(tmp_path, rng):
+    experiment = write_experiment(
+        tmp_path / "e",
+        score,
+        rng=rng,
+        missing=["deep-relu-hinge"],
+        failed=["deep-tanh-hinge"],
+        diverged=[("shallow-relu-hinge", 2)],
+    )
+    write_report([experiment], tmp_path / "out")
+    readme, page = check_report(tmp_path / "out")
+    assert readme.startswith("**INCOMPLETE 25/27: 1 failed and 1 not finished.**")
+    assert page.index("INCOMPLETE 25/27") < page.index("<h1>")
+    assert "made to fail" in readme
+    assert "diverged for seed 2" in readme
+
+
+CASES = {
+    "one seed": ({"seeds": [0]}, {}),
+    "two seeds": ({"seeds": [0, 1]}, {}),
+    "no validation images": ({"validation_size": 0, "selection": "train_accuracy"}, {}),
+    "one axis": ({"axes": {"depth": ["deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]}}, {}),
+    "one grid point": ({"axes": {"depth": ["deep"], "activation": ["relu"], "loss": ["hinge"]}}, {}),
+    "one grid point and seed": (
+        {"axes": {"depth": ["deep"], "activation": ["relu"], "loss": ["hinge"]}, "seeds": [3]},
+        {},
+    ),
+    "other axes": (
+        {
+            "axes": {
+                "depth": ["deep", "shallow"],
+                "activation": ["relu"],
+                "loss": ["hinge"],
+                "learning_rate": [0.01, 0.001],
+                "batch_size": [32, 64, 128],
+            }
+        },
+        {},
+    ),
+    "four axes": (
+        {
+            "axes": {
+                "depth": ["deep", "shallow"],
+                "activation": ["relu", "tanh"],
+                "loss": ["hinge", "cross_entropy"],
+                "learning_rate": [0.01, 0.001],
+            }
+        },
+        {},
+    ),
+    "two classes": ({}, {"classes": 2}),
+    "a hundred classes": ({}, {"classes": 100, "test_size": 1000}),
+    "rows instead of images": ({}, {"image_shape": (12,)}),
+    "coloured images": ({}, {"image_shape": (8, 8, 3)}),
+    "no twins": ({}, {"twins": False}),
+    "added seeds": ({"seeds": [0, 1]}, {"added_seeds": (7, 8)}),
+    "a grid point diverged in every seed": ({}, {"diverged": [("deep-relu-hinge", seed) for seed in range(5)]}),
+    "one epoch": ({"epochs": 1}, {}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_report_says_what_cannot_be_said_instead_of_failing(case, tmp_path, rng):
+    tables, details = CASES[case]
+    small = {"axes": {"depth": ["shallow", "deep"], "activation": ["relu", "tanh"]}}
+    experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=made_up_sweep(**(small | tables)), **details)
+    write_report([experiment], tmp_path / "out")
+    check_report(tmp_path / "out")
+
+
+def test_zero_variance_is_no_certainty(tmp_path, rng):
+    sweep = made_up_sweep(axes={"depth": ["shallow", "deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]})
+    experiment = write_experiment(tmp_path / "e", constant, rng=rng, sweep=sweep)
+    write_report([experiment], tmp_path / "out")
+    readme, _ = check_report(tmp_path / "out")
+    assert "Whether it is better than the others cannot be said" in readme
+
+
+def test_nothing_finished_is_a_report_too(tmp_path, rng):
+    sweep = made_up_sweep(axes={"depth": ["deep"], "activation": ["relu"], "loss": ["hinge"]})
+    experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep, missing=["deep-relu-hinge"])
+    write_report([experiment], tmp_path / "out")
+    readme, _ = check_report(tmp_path / "out")
+    assert readme.startswith("**INCOMPLETE 0/1")
+    assert "Nothing can be selected" in readme
+
+
+def test_everything_right_leaves_nothing_to_confuse(tmp_path, rng):
+    sweep = made_up_sweep(axes={"depth": ["deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]})
+    experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep, test_score=lambda point, seed: 1.0)
+    write_report([experiment], tmp_path / "out")
+    readme, _ = check_report(tmp_path / "out")
+    assert "confuses no test image" in readme
+
+
+def test_a_missing_or_damaged_predictions_file_costs_only_its_pictures(tmp_path, rng):
+    sweep = made_up_sweep(axes={"depth": ["deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]})
+    experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep)
+    relu, tanh = (trial.trial_id for trial in read_records(experiment).manifest.trials)
+    (tmp_path / "e" / "trials" / tanh / "predictions.npz").write_bytes(b"cut short")
+    write_report([experiment], tmp_path / "one")
+    check_report(tmp_path / "one")
+    (tmp_path / "e" / "trials" / relu / "predictions.npz").unlink()
+    write_report([experiment], tmp_path / "two")
+    readme, _ = check_report(tmp_path / "two")
+    assert "There are no predictions" in readme
+
+
+def test_numbers_of_the_readme_are_those_of_the_csv(whole):
+    with (whole / "results.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if (row["depth"], row["loss"]) == ("deep", "hinge")]
+    relu = [float(row["validation_accuracy"]) for row in rows if row["activation"] == "relu"]
+    readme = (whole / "README.md").read_text()
+    line = next(line for line in readme.splitlines() if re.search(r"\| deep +\| relu +\| hinge", line))
+    assert f"{100 * np.mean(relu):.2f}" in line
+    assert " ".join(f"{100 * value:.2f}" for value in relu) in line
+
+
+def test_hostile_names_are_only_text(tmp_path, rng):
+    sweep = made_up_sweep(axes={"depth": ["deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]})
+    experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep, failed=["deep-tanh-hinge"])
+    trial = read_records(experiment).manifest.trials[1].trial_id
+    (tmp_path / "e" / "trials" / trial / "error.txt").write_text("ValueError: <script>alert(1)</script> | **x**")
+    write_report([experiment], tmp_path / "out")
+    _, page = check_report(tmp_path / "out")
+    assert "<script>alert" not in page
+
+
+def test_several_experiments_stand_side_by_side(tmp_path, rng):
+    axes = {"depth": ["shallow", "deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]}
+    sweeps = [
+        made_up_sweep(axes=axes),
+        made_up_sweep(axes=axes, selection="train_accuracy", validation_size=0),
+    ]
+    experiments = [
+        write_experiment(tmp_path / name, score, rng=rng, sweep=sweep)
+        for name, sweep in zip(("first", "second"), sweeps, strict=True)
+    ]
+    write_report(experiments, tmp_path / "out")
+    readme, _ = check_report(tmp_path / "out")
+    assert "first: validation accuracy (%)" in readme
+    assert "second: training accuracy (%)" in readme
+    assert "Ranks over data sets are not compared (" in readme
+    for name in ("first", "second"):
+        check_report(tmp_path / "out" / name)
+
+
+def test_five_data_sets_give_a_critical_difference_diagram(tmp_path, rng):
+    sweep = made_up_sweep(axes={"depth": ["shallow", "medium", "deep"], "activation": ["relu"], "loss": ["hinge"]})
+    analyses = []
+    for number in range(5):
+        experiment = write_experiment(
+            tmp_path / f"e{number}", score, rng=rng, sweep=sweep, dataset_sha256=f"{number}" * 64
+        )
+        analyses.append(analyse(read_records(experiment), rng))
+    assert [picture.name for picture in together(analyses).pictures()] == ["critical-difference"]
+    # The same data set five times is one piece of evidence, not five.
+    assert together(analyses[:1] * 5).pictures() == []
+
+
+def test_a_report_needs_neither_torch_nor_ray_and_the_package_imports_cheaply():
+    code = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "torchvision", "ray"):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Refuse())
+import sweep.report
+assert not {"matplotlib", "pandas", "scipy"} & set(sys.modules)
+import sweep.report.writing, sweep.report.together
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
