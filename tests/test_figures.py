@@ -111,6 +111,11 @@ def test_numbers_are_text_in_percent(pictures):
     assert "80.0 %" in by_name["confusion"]
 
 
+def test_numbers_in_texts_keep_all_their_digits():
+    bars = [Bar(name="learning_rate=0.00075", estimate=0.9, low=0.89, high=0.91)]
+    assert "learning_rate=0.00075<" in ranking(bars, score="validation accuracy").svg
+
+
 def test_a_level_has_one_colour_and_twins_that_of_the_first():
     palette = Palette(AXES)
     assert palette.colour("loss", "cross_entropy = hinge") == palette.colour("loss", "cross_entropy")

@@ -11,6 +11,7 @@ from made_up import made_up_sweep, write_experiment
 from sweep.records import read_records
 from sweep.report import write_report
 from sweep.report.analysis import analyse
+from sweep.report.formats import duration, listed, numbered, p_text, percent, points, significant
 from sweep.report.reference import published_accuracy
 from sweep.report.together import together
 
@@ -155,7 +156,10 @@ CASES = {
     "one seed": ({"seeds": [0]}, {}),
     "two seeds": ({"seeds": [0, 1]}, {}),
     "no validation images": ({"validation_size": 0, "selection": "train_accuracy"}, {}),
-    "one axis": ({"axes": {"depth": ["deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]}}, {}),
+    "one axis and epoch": (
+        {"epochs": 1, "axes": {"depth": ["deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]}},
+        {},
+    ),
     "one grid point": ({"axes": {"depth": ["deep"], "activation": ["relu"], "loss": ["hinge"]}}, {}),
     "one grid point and seed": (
         {"axes": {"depth": ["deep"], "activation": ["relu"], "loss": ["hinge"]}, "seeds": [3]},
@@ -187,11 +191,9 @@ CASES = {
     "two classes": ({}, {"classes": 2}),
     "a hundred classes": ({}, {"classes": 100, "test_size": 1000}),
     "rows instead of images": ({}, {"image_shape": (12,)}),
-    "coloured images": ({}, {"image_shape": (8, 8, 3)}),
-    "no twins": ({}, {"twins": False}),
+    "coloured images and no twins": ({}, {"image_shape": (8, 8, 3), "twins": False}),
     "added seeds": ({"seeds": [0, 1]}, {"added_seeds": (7, 8)}),
     "a grid point diverged in every seed": ({}, {"diverged": [("deep-relu-hinge", seed) for seed in range(5)]}),
-    "one epoch": ({"epochs": 1}, {}),
 }
 
 
@@ -202,6 +204,21 @@ def test_a_report_says_what_cannot_be_said_instead_of_failing(case, tmp_path, rn
     experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=made_up_sweep(**(small | tables)), **details)
     write_report([experiment], tmp_path / "out")
     check_report(tmp_path / "out")
+
+
+def test_numbers_as_a_reader_sees_them():
+    assert percent(0.98017) == "98.02"
+    assert percent(float("nan")) == "–"
+    assert points(-0.00128, signed=True) == "−0.13"
+    assert points(0.00004) == "0.004"
+    assert [p_text(p) for p in (0.0004, 0.0234, 0.3)] == ["< 0.001", "0.023", "0.30"]
+    assert [significant(value) for value in (242762, 4.5, 0.66, 0, 1e-9)] == ["242,762", "4.50", "0.660", "0", "0"]
+    assert [duration(s) for s in (0.5, 62, 3723)] == ["0.500 s", "1 min 2 s", "1 h 2 min"]
+    assert listed(["a"]) == "a"
+    assert listed(["a", "b", "c"]) == "a, b and c"
+    assert listed("abcdef", most=3) == "a, b and 4 more"
+    assert numbered([0, 1, 2, 3]) == "0 to 3"
+    assert numbered([0, 2, 5]) == "0, 2, 5"
 
 
 def test_zero_variance_is_no_certainty(tmp_path, rng):

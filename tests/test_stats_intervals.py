@@ -96,9 +96,9 @@ def test_counts_are_spelled_for_people():
     assert [counted(n, "seed") for n in (0, 1, 2)] == ["no seeds", "one seed", "2 seeds"]
 
 
-@pytest.mark.parametrize("n", [2, 3, 5])
+@pytest.mark.parametrize("n", [2, 5])
 def test_mean_and_prediction_intervals_cover_as_often_as_they_say(n):
-    rng, runs = np.random.default_rng(n), 1500
+    rng, runs = np.random.default_rng(n), 1000
     means = singles = 0
     for values, single in zip(rng.normal(size=(runs, n)), rng.normal(size=runs), strict=True):
         mean, prediction = stats.mean_interval(values), stats.prediction_interval(values)
@@ -170,7 +170,7 @@ def test_crossed_bootstrap_refuses_what_makes_no_sense():
 @pytest.mark.parametrize("seeds", [3, 5])
 @pytest.mark.parametrize("seed_spread", [0.0, 0.2])
 def test_crossed_bootstrap_covers_the_accuracy_of_new_seeds_on_new_images(seeds, seed_spread):
-    # An image is right when ability + seed + image + noise > 0, all normal; 500 images, spread 1 between them.
+    # An image is right when ability + seed + image + noise > 0, all normal, with spread 1 between images.
     rng, runs, ability = np.random.default_rng(seeds), 400, 1.5
     truth = scipy_stats.norm.cdf(ability / math.sqrt(2 + seed_spread**2))
     covered = 0

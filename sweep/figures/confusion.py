@@ -136,9 +136,9 @@ def image_strip(
     sheet = sheet[..., 0] if sheet.ndim == 3 and sheet.shape[2] == 1 else sheet
     with style():
         tile_in = 6.6 / columns
-        figure, grid = panels(6.6, rows * (tile_in + 0.2), left=0, bottom=0, right=0, top=0)
+        figure, grid = panels(6.6, rows * (tile_in + 0.24), left=0, bottom=0, right=0, top=0)
         axes = grid[0, 0]
-        step = 1 + 0.2 / tile_in
+        step = 1 + 0.24 / tile_in
         for row in range(rows):
             strip = sheet[row * height : (row + 1) * height]
             filled = min(columns, len(images) - row * columns)
@@ -153,7 +153,7 @@ def image_strip(
             )
         for number, text in enumerate(texts):
             row, column = divmod(number, columns)
-            axes.text(column + 0.5, row * step + 1.0, text, ha="center", va="top", fontsize=7.5)
+            axes.text(column + 0.5, row * step + 1.05, text, ha="center", va="top", fontsize=7.5)
         axes.set_xlim(0, columns)
         axes.set_ylim(rows * step, 0)
         axes.set_axis_off()

@@ -224,7 +224,8 @@ def _small(svg: str, name: str, title: str, width_px: int, height_px: int) -> st
     svg = re.sub(
         r"font: ?([^;\"]*?)'DejaVu Sans'[^;\"]*", r"font: \1system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif", svg
     )
-    svg = re.sub(r"(\d+\.\d\d)\d+", r"\1", svg)
+    # Coordinates only: a number in a text must stay as it is.
+    svg = re.sub(r'="[^"]*"', lambda match: re.sub(r"(\d+\.\d\d)\d+", r"\1", match[0]), svg)
     svg = re.sub(r">\s+<", "><", svg).replace("\n", " ").strip()
     svg = re.sub(r"<g>(\s*)</g>", "", svg)
     svg = svg.replace(INK, "currentColor")

@@ -65,7 +65,7 @@ def main_effects(effects: Mapping[str, Sequence[Bar]], *, score: str, palette: P
     lines: list[tuple[str, Bar | None]] = []
     for axis, bars in effects.items():
         lines += [(axis, None), *((axis, bar) for bar in bars)]
-    names = [bar.name if bar else axis.replace("_", " ") for axis, bar in lines]
+    names = [broken(bar.name.replace(f"{axis}=", ""), 24) if bar else axis.replace("_", " ") for axis, bar in lines]
     with style():
         figure, grid = panels(_WIDTH, 0.6 + 0.23 * len(lines), left=text_width(names) + 0.1, bottom=0.45)
         axes = grid[0, 0]
@@ -126,7 +126,9 @@ def interactions(
                     markersize=4.5,
                     label=broken(level, 22),
                 )
-            axes.set_xticks(range(len(xs)), [broken(x, 10) for x in xs], rotation=0 if len(xs) <= 4 else 90)
+            axes.set_xticks(
+                range(len(xs)), [broken(x.replace(f"{along}=", ""), 10) for x in xs], rotation=0 if len(xs) <= 4 else 90
+            )
             axes.set_xlim(-0.3, len(xs) - 0.7)
             axes.set_title(f"{along} × {lines}".replace("_", " "))
             axes.grid(axis="y")

@@ -80,8 +80,8 @@ def _spans(analysis: Analysis) -> pd.DataFrame:
         rows.append(
             {
                 "axis": term.factors[0],
-                "from": str(ordered[0].levels[0]),
-                "to": str(ordered[-1].levels[0]),
+                "from": str(ordered[0].levels[0]).replace(f"{term.factors[0]}=", ""),
+                "to": str(ordered[-1].levels[0]).replace(f"{term.factors[0]}=", ""),
                 "difference (points)": points(term.span.estimate),
                 "95 % interval": points_range(term.span.low, term.span.high),
                 "share of variance (%)": f"{100 * row.share:.1f}",

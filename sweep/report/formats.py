@@ -49,7 +49,9 @@ def significant(value: float) -> str:
     """Gives a number with three significant digits, without exponent."""
     if not math.isfinite(value):
         return NONE
-    decimals = max(0, 2 - math.floor(math.log10(abs(value)))) if value else 0
+    if abs(value) < 5e-7:
+        return "0"
+    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:,.{min(decimals, 6)}f}"
 
 

@@ -50,7 +50,7 @@ def ranking_section(analysis: Analysis) -> Section:
         )
         bars = [
             Bar(
-                name=entry.name,
+                name=" ".join(_short(level) for level in entry.configuration.levels.values()),
                 estimate=entry.score.estimate,
                 low=entry.score.low,
                 high=entry.score.high,
@@ -59,11 +59,12 @@ def ranking_section(analysis: Analysis) -> Section:
             )
             for entry in shown
         ]
+        also = ' "=": also under another name, see the table.' if analysis.twins else ""
         kind = "Filled: not distinguishable from the best." if not analysis.best.cannot else ""
         blocks.append(
             Drawing(
                 picture=ranking(bars, score=analysis.criterion),
-                caption=f"Mean {analysis.criterion} with its 95 % interval; ticks are single seeds. {kind}".strip(),
+                caption=f"Mean {analysis.criterion} with its 95 % interval; ticks are single seeds. {kind}{also}",
             )
         )
         blocks.append(
@@ -97,7 +98,7 @@ def _ranking(analysis: Analysis, shown: Sequence[Entry]) -> pd.DataFrame:
         rows.append(
             {
                 "rank": str(entry.rank),
-                **entry.configuration.levels,
+                **entry.configuration.cells,
                 f"{analysis.criterion} (%)": percent(entry.score.estimate),
                 "95 % interval": percent_range(entry.score),
                 "n": str(entry.score.n),
@@ -117,7 +118,7 @@ def _ranking_numbers(analysis: Analysis) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "rank": entry.rank,
-            **entry.configuration.levels,
+            **entry.configuration.cells,
             f"{criterion}_mean": entry.score.estimate,
             f"{criterion}_low": entry.score.low,
             f"{criterion}_high": entry.score.high,
@@ -154,3 +155,8 @@ def _spread(values: NDArray[np.float64]) -> str:
     if not np.isfinite(values).all():
         return NONE
     return percent(float(values.mean())) + (f" ± {points(float(values.std(ddof=1)))}" if len(values) > 1 else "")
+
+
+def _short(level: str) -> str:
+    """Gives a level for a picture: of joined names the first."""
+    return level.split(" = ")[0] + (" =" if " = " in level else "")

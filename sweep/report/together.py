@@ -50,7 +50,7 @@ def _scores(analyses: Sequence[Analysis]) -> Section:
                 row[f"{name}: {analysis.criterion} (%)"] = percent(entry.score.estimate)
                 row[f"{name}: test accuracy (%)"] = percent(entry.configuration.mean("test_accuracy"))
     shown = pd.DataFrame(
-        {axis: level_name(axis, value) for axis, value in zip(axes, values, strict=True)} | row
+        {axis: level_name(axis, value).replace(f"{axis}=", "") for axis, value in zip(axes, values, strict=True)} | row
         for values, row in rows.items()
     ).fillna(NONE)
     more = (

@@ -184,7 +184,7 @@ def _factors(analysis: Analysis) -> Sentence | None:
         span = term.span
         assert span is not None
         ordered = sorted(term.levels, key=lambda level: level.effect.estimate)
-        worst, best = str(ordered[0].levels[0]), str(ordered[-1].levels[0])
+        worst, best = (str(one.levels[0]).replace(f"{axis}=", "") for one in (ordered[0], ordered[-1]))
         numbers |= {f"span_{axis}": span.estimate, f"share_{axis}": shares[axis], f"best_{axis}": best}
         numbers |= {f"worst_{axis}": worst, f"low_{axis}": span.low, f"high_{axis}": span.high}
         change = f"{points(span.estimate)} points from {worst} to {best}"

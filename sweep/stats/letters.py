@@ -37,7 +37,7 @@ def compact_letters(different: NDArray[np.bool_], order: Sequence[int]) -> list[
     if len(set(order)) != len(order) or not set(order) <= set(range(k)):
         raise ValueError(f"order must list indices below {k}, each at most once")
     table = different[np.ix_(order, order)]
-    groups = _runs(table) or _insert_and_absorb(table) or _greedy_cover(table)
+    groups = (_runs(table) or _insert_and_absorb(table) or _greedy_cover(table)) if len(order) else []
     # A place is a bit; the lowest bit is the best configuration of the group.
     groups.sort(key=lambda group: [place for place in range(len(table)) if group >> place & 1])
     letters = [""] * k
@@ -53,9 +53,8 @@ def compact_letters(different: NDArray[np.bool_], order: Sequence[int]) -> list[
 def _runs(table: NDArray[np.bool_]) -> list[int]:
     """Maximal runs of neighbours without a differing pair; empty when such runs do not describe the table."""
     upper = np.triu(table)
-    ahead = np.arange(len(table)) > np.arange(len(table))[:, None]
     # Once different, different from everything further down; and the further up, the sooner.
-    if (upper[:, :-1] & ~upper[:, 1:] & ahead[:, :-1]).any():
+    if (upper[:, :-1] & ~upper[:, 1:]).any():
         return []
     ends = np.where(upper.any(axis=1), upper.argmax(axis=1), len(table))
     if (np.diff(ends) < 0).any():
@@ -83,22 +82,27 @@ def _insert_and_absorb(table: NDArray[np.bool_]) -> list[int]:
 
 def _needed(groups: list[int], count: int) -> list[int]:
     """Sweeps out sets all of whose pairs, and members, other sets hold too."""
-    kept = list(groups)
+    holding: list[set[int]] = [{group for group in groups if group >> place & 1} for place in range(count)]
+    kept = []
     for group in sorted(groups, key=int.bit_count):
-        others = [other for other in kept if other != group and other & group]
         members = [place for place in range(count) if group >> place & 1]
-        if all(_together(others, place) & group == group for place in members):
-            kept.remove(group)
+        if all(_held_elsewhere(group, holding[place]) for place in members):
+            for place in members:
+                holding[place].remove(group)
+        else:
+            kept.append(group)
     return kept
 
 
-def _together(groups: list[int], place: int) -> int:
-    """Everything that shares a set with the configuration at this place."""
-    union = 0
-    for group in groups:
-        if group >> place & 1:
-            union |= group
-    return union
+def _held_elsewhere(group: int, sets: set[int]) -> bool:
+    """Whether the other sets together hold all of the group."""
+    left = group
+    for other in sets:
+        if other != group:
+            left &= ~other
+            if not left:
+                return True
+    return False
 
 
 def _greedy_cover(table: NDArray[np.bool_]) -> list[int]:

@@ -21,8 +21,8 @@ def set_aside(table: NDArray[np.float64]) -> NDArray[np.bool_]:
     One seed of one configuration that collapses would otherwise drown every difference between the others.
     The most variable row goes while its variance exceeds that of the rest at 1 % (adjusted for picking the
     largest). If more than a quarter of the rows (at least one) would have to go, none does: that is no
-    exception, and `uneven_p_value` tells. At least three rows stay. Several rows of like, moderate excess hide
-    each other and stay.
+    exception, and `uneven_p_value` tells. At least three rows stay. Several rows of like, moderate excess
+    hide each other and stay.
 
     Source: exact F test of one row's contrast with the mean of the others against their own error, with
     Bonferroni's factor; for independent rows it is Cochran's (1941) test for an outlying variance.

@@ -28,10 +28,11 @@ def results_table(records: ExperimentRecords) -> pd.DataFrame:
     axes = list(varied_axes(records.manifest))
     rows = []
     for trial in records.manifest.trials:
-        record = records.done.get(trial.trial_id)
+        identity = _identity(trial, axes)
+        record = records.done.get(identity["trial_id"])
         for replicate in record.replicates if record else ():
             scores = {score: getattr(replicate, score) for score in RESULT_SCORES}
-            rows.append({**_identity(trial, axes), "seed": replicate.seed, **scores})
+            rows.append({**identity, "seed": replicate.seed, **scores})
     return pd.DataFrame(rows, columns=["trial_id", *axes, "seed", *RESULT_SCORES])
 
 
@@ -43,14 +44,13 @@ def history_table(records: ExperimentRecords) -> pd.DataFrame:
     axes = list(varied_axes(records.manifest))
     parts = []
     for trial in records.manifest.trials:
-        record = records.done.get(trial.trial_id)
+        identity = _identity(trial, axes)
+        record = records.done.get(identity["trial_id"])
         if record is None:
             continue
         epochs = len(record.history[HISTORY_METRICS[0]])
         seeds = [replicate.seed for replicate in record.replicates]
-        columns: dict[str, Any] = {
-            name: [value] * (epochs * len(seeds)) for name, value in _identity(trial, axes).items()
-        }
+        columns: dict[str, Any] = {name: [value] * (epochs * len(seeds)) for name, value in identity.items()}
         columns["seed"] = np.repeat(seeds, epochs)
         columns["epoch"] = np.tile(np.arange(1, epochs + 1), len(seeds))
         columns |= {
@@ -76,7 +76,7 @@ def summary_table(records: ExperimentRecords) -> pd.DataFrame:
         rows.append(
             {
                 "rank": rank,
-                **configuration.levels,
+                **configuration.cells,
                 "n": len(scores),
                 f"{criterion}_mean": scores.mean(),
                 f"{criterion}_sd": scores.std(ddof=1) if len(scores) > 1 else np.nan,

@@ -60,6 +60,11 @@ class Configuration:
     points: tuple[GridPoint, ...]
     replicates: tuple[Replicate, ...]
 
+    @property
+    def cells(self) -> dict[str, str]:
+        """The levels as cells of a table, whose columns name the axes already."""
+        return {axis: level.replace(f"{axis}=", "") for axis, level in self.levels.items()}
+
     def scores(self, metric: str) -> NDArray[np.float64]:
         """Gives one of the numbers of each replicate `[S]`."""
         return np.array([getattr(replicate.record, metric) for replicate in self.replicates], dtype=np.float64)
@@ -113,7 +118,7 @@ def read_grid(records: ExperimentRecords) -> Grid:
     seeds = _shared_seeds(sound)
     compared = [point for point in sound if set(seeds) <= set(point.replicates)]
     for point in sound:
-        if point not in compared:
+        if not set(seeds) <= set(point.replicates):
             lacking = [seed for seed in seeds if seed not in point.replicates]
             reasons[point.values] = f"lacks seed {', '.join(map(str, lacking))}" + (
                 f" ({point.trouble})" if point.trouble else ""
@@ -154,13 +159,14 @@ def _points(records: ExperimentRecords, axes: Mapping[str, Sequence[Any]]) -> li
         replicates: dict[int, Replicate] = {}
         troubles = []
         for trial in members:
-            record = records.done.get(trial.trial_id)
+            trial_id = trial.trial_id
+            record = records.done.get(trial_id)
             if record is None:
-                error = records.failed.get(trial.trial_id)
+                error = records.failed.get(trial_id)
                 troubles.append(f"failed: {error}" if error else "not finished")
                 continue
             for row, replicate in enumerate(record.replicates):
-                found = Replicate(trial_id=trial.trial_id, row=row, record=replicate)
+                found = Replicate(trial_id=trial_id, row=row, record=replicate)
                 replicates.setdefault(replicate.seed, found)
         points.append(
             GridPoint(
