@@ -90,7 +90,7 @@ def test_equivalence_of_what_differs_by_more_than_the_margin_has_a_large_p_value
         ([0.9], [0.8], "one pair"),
         ([0.9, NAN], [0.8, 0.7], "one pair"),
         ([0.9, 0.8], [0.9, 0.8], "identical in all 2 pairs"),
-        ([0.9801, 0.9701, 0.5001], [0.98, 0.97, 0.5], "spread is unknown"),
+        ([98.0001, 97.0001, 50.0001], [98.0, 97.0, 50.0], "spread is unknown"),
     ],
 )
 def test_pairs_that_cannot_be_tested_say_why(a, b, reason):
@@ -259,6 +259,11 @@ def test_power_that_makes_no_sense_is_refused():
         stats.power_line(-1.0, [5])
     with pytest.raises(ValueError, match="not in"):
         stats.power_line(1.0, [5], power=80)
+
+
+def test_low_power_counts_claims_in_the_wrong_direction_too():
+    ((_, detectable),) = stats.power_line(1.0, [4], power=0.08)
+    assert TTestPower().power(detectable, 4, 0.05) == pytest.approx(0.08, abs=1e-7)
 
 
 def test_power_no_higher_than_the_level_needs_no_difference():

@@ -194,7 +194,7 @@ def _differences(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     first, second = first[finite], second[finite]
     differences = first - second
     if differences.size:
-        # What subtraction rounds off must not pass for a spread: 0.9801 - 0.98 is not quite 0.9701 - 0.97.
+        # What subtraction rounds off must not pass for a spread: 0.9801 - 0.98 is not quite 0.5001 - 0.5.
         rounding = ROUNDING * max(np.abs(first).max(), np.abs(second).max())
         if np.ptp(differences) <= rounding:
             differences[:] = differences[0] if abs(differences[0]) > rounding else 0.0
