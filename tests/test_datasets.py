@@ -18,7 +18,11 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_mnist_is_unpacked_once_and_split_as_asked(cache: Path) -> None:
     dataset = load_dataset("mnist", validation_size=5000)
-    assert (len(dataset.train.labels), len(dataset.validation.labels), len(dataset.test.labels)) == (55_000, 5_000, 10_000)
+    assert (len(dataset.train.labels), len(dataset.validation.labels), len(dataset.test.labels)) == (
+        55_000,
+        5_000,
+        10_000,
+    )
     assert dataset.train.images.shape == (55_000, 784)
     assert dataset.train.images.dtype == np.float32
     assert (dataset.train.images.min(), dataset.train.images.max()) == (-1.0, 1.0)
@@ -27,7 +31,9 @@ def test_mnist_is_unpacked_once_and_split_as_asked(cache: Path) -> None:
     assert dataset.test.labels[0] == 7
     assert np.bincount(dataset.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
     # Pixels and floats are the same images.
-    np.testing.assert_array_equal(dataset.test.images[0], (dataset.test_pixels[0].ravel() / np.float32(255) - 0.5) / 0.5)
+    np.testing.assert_array_equal(
+        dataset.test.images[0], (dataset.test_pixels[0].ravel() / np.float32(255) - 0.5) / 0.5
+    )
     assert sorted(file.name for file in (cache / "MNIST" / "raw").iterdir()) == [
         "t10k-images-idx3-ubyte",
         "t10k-labels-idx1-ubyte",
@@ -65,7 +71,9 @@ def test_a_broken_file_of_the_user_is_named_with_its_hash_and_left_alone(tmp_pat
 
 def test_a_truncated_packed_file_is_named_with_its_hash() -> None:
     packed = lzma.compress(b"pixels" * 1000)
-    with pytest.raises(DatasetError, match=r"some\.xz is broken: unpacked, its SHA-256 is not abc; install sweep again"):
+    with pytest.raises(
+        DatasetError, match=r"some\.xz is broken: unpacked, its SHA-256 is not abc; install sweep again"
+    ):
         datasets._unpack(packed[: len(packed) // 2], "some.xz", "abc")
 
 

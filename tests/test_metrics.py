@@ -44,7 +44,5 @@ def test_scores_agree_with_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     np.testing.assert_allclose(metrics.accuracy(confusion), accuracy_score(y_true, y_pred))
     scores = metrics.class_scores(confusion)
     for average, ours in (("macro", scores.macro()), ("weighted", scores.weighted())):
-        theirs = precision_recall_fscore_support(
-            y_true, y_pred, labels=range(4), average=average, zero_division=0
-        )[:3]
+        theirs = precision_recall_fscore_support(y_true, y_pred, labels=range(4), average=average, zero_division=0)[:3]
         np.testing.assert_allclose(ours, theirs)

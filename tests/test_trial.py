@@ -90,9 +90,7 @@ def test_cross_entropy_and_sparse_cross_entropy_are_one_function(
     assert one == other
 
 
-def test_checkpoints_may_be_rarer_and_change_no_number(
-    tmp_path: Path, digits: Dataset, make_trial: MakeTrial
-) -> None:
+def test_checkpoints_may_be_rarer_and_change_no_number(tmp_path: Path, digits: Dataset, make_trial: MakeTrial) -> None:
     trial = make_trial(epochs=5)
     every, rare = (Experiment(Storage(tmp_path / name)) for name in ("every", "rare"))
     run_trial(trial, digits, every)
