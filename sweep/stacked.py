@@ -1,6 +1,6 @@
 """The stacked engine: the numbers of the reference engine, close to the hardware's limit.
 
-All R replicates of a grid point live in flat buffers and are trained step by step together. Forward and backward are
+The R replicates of a grid point live in flat buffers and are trained step by step together. Forward and backward are
 written out into buffers made once, a step is a prepared list of calls, Adam is one of them: so what autograd, Python
 and allocation cost is gone, and nearly all time goes to the matrix products. These stay one product per replicate,
 since one wide product for all would change a replicate's bits with R.
@@ -22,13 +22,15 @@ from sweep.engine import SCORING_BATCH, EpochScores, TrainingImages
 from sweep.models import initial_parameters, layer_shapes, shuffle
 
 # The versions of torch (from, before) whose private operators were checked against the reference engine.
-_CHECKED_VERSIONS = ((2, 6), (2, 16))
+_CHECKED_VERSIONS = ((2, 15), (2, 16))
 _PRIVATE = ("_fused_adam_", "_log_softmax", "_log_softmax_backward_data")
 # Floats in 64 bytes. Every tensor of every replicate starts at a multiple and is padded to one: kernels treat the odd
 # floats at an end differently, so a replicate's bits could depend on its place in the stack.
 _LINE = 16
 # Steps whose logits are kept until they are scored together: few enough to stay in the cache.
 _KEPT_STEPS = 64
+# Replicates whose buffers exceed this leave the cache; so they are divided into groups, which take turns.
+_GROUP_BYTES = 8 * 2**20
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 _Call = Callable[[], object]
@@ -75,11 +77,13 @@ class StackedEngine:
     def __init__(self, trial: TrialConfig, training: TrainingImages, *, device: str = "cpu") -> None:
         assert supported(device) is None, supported(device)
         shapes = layer_shapes(training.images.shape[1], trial.layers, training.num_classes)
+        parameters = torch.stack([initial_parameters(shapes, seed) for seed in trial.seeds])
         self._trial, self._training = trial, training
-        self._stack = _Stack(shapes, len(trial.seeds))
-        self._stack.write("parameters", torch.stack([initial_parameters(shapes, seed) for seed in trial.seeds]))
-        # By batch size: that of whole batches and that of the last short one.
-        self._steps: dict[int, _Step] = {}
+        self._group_sizes = _group_sizes(*parameters.shape)
+        self._groups = [_Stack(shapes, size) for size in self._group_sizes]
+        self._write("parameters", parameters)
+        # By group and batch size: that of whole batches and that of the last short one.
+        self._steps: dict[tuple[_Stack, int], _Step] = {}
 
     @torch.inference_mode()
     def train_epoch(self, epoch: int) -> EpochScores:
@@ -87,42 +91,65 @@ class StackedEngine:
         start = time.perf_counter()
         num_images, num_replicates = len(self._training.images), len(self._trial.seeds)
         order = torch.stack([shuffle(num_images, seed, epoch) for seed in self._trial.seeds])
-        loss, correct = torch.zeros(2, num_replicates, dtype=torch.float64)
+        sums = torch.zeros(2, num_replicates, dtype=torch.float64)
         for batch_size, first, end in _stretches(num_images, self._trial.batch_size):
-            if batch_size not in self._steps:
-                self._steps[batch_size] = _Step(self._stack, self._trial, self._training, batch_size)
-            stretch_loss, stretch_correct = self._steps[batch_size].repeat(order[:, first:end])
-            loss += stretch_loss
-            correct += stretch_correct
+            rows = torch.split(order[:, first:end], self._group_sizes)
+            steps = [self._step(group, batch_size) for group in self._groups]
+            sums += torch.cat([step.repeat(part) for step, part in zip(steps, rows, strict=True)], dim=1)
+        loss, accuracy = sums / num_images
         train_time_s = torch.full_like(loss, (time.perf_counter() - start) / num_replicates)
-        return EpochScores(loss=loss / num_images, accuracy=correct / num_images, train_time_s=train_time_s)
+        return EpochScores(loss=loss, accuracy=accuracy, train_time_s=train_time_s)
+
+    def _step(self, group: "_Stack", batch_size: int) -> "_Step":
+        key = (group, batch_size)
+        if key not in self._steps:
+            self._steps[key] = _Step(group, self._trial, self._training, batch_size)
+        return self._steps[key]
 
     @torch.inference_mode()
     def logits(self, images: Tensor) -> Tensor:
         """Gives the logits `[R, N, C]` of images `[N, D]`, on the CPU, without learning."""
         # Copied, since a product's last bits may depend on how its operands are aligned.
         chunks = [chunk.clone() for chunk in torch.split(images, SCORING_BATCH)]
-        return torch.stack(
-            [torch.cat([self._forward(chunk, r) for chunk in chunks]) for r in range(len(self._trial.seeds))]
-        )
+        return torch.stack([torch.cat([self._forward(chunk, model) for chunk in chunks]) for model in self._models()])
 
-    def _forward(self, outputs: Tensor, replicate: int) -> Tensor:
-        for depth, (weight, bias) in enumerate(self._stack.layers("parameters")):
+    def _models(self) -> Iterator[_Layers]:
+        """Gives the layers of each replicate."""
+        for group in self._groups:
+            layers = group.layers("parameters")
+            for r in range(group.num_replicates):
+                yield [(weight[r], bias[r]) for weight, bias in layers]
+
+    def _forward(self, outputs: Tensor, model: _Layers) -> Tensor:
+        for depth, (weight, bias) in enumerate(model):
             if depth:
                 _ACTIVATIONS[self._trial.activation](outputs)
-            outputs = torch.addmm(bias[replicate], outputs, weight[replicate].t())
+            outputs = torch.addmm(bias, outputs, weight.t())
         return outputs
 
     def state(self) -> dict[str, Tensor]:
         """Gives a copy of everything that the next epoch depends on, on the CPU."""
-        tensors = {name: self._stack.read(name) for name in ("parameters", *_MOMENTS)}
-        return {"steps": self._stack.num_steps.long(), **tensors}
+        names = ("parameters", *_MOMENTS)
+        tensors = {name: torch.cat([group.read(name) for group in self._groups]) for name in names}
+        return {"steps": self._groups[0].num_steps.long(), **tensors}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Continues from what `state` gave."""
-        self._stack.num_steps.copy_(state["steps"])
+        for group in self._groups:
+            group.num_steps.copy_(state["steps"])
         for name in ("parameters", *_MOMENTS):
-            self._stack.write(name, state[name])
+            self._write(name, state[name])
+
+    def _write(self, name: str, values: Tensor) -> None:
+        for group, rows in zip(self._groups, torch.split(values, self._group_sizes), strict=True):
+            group.write(name, rows)
+
+
+def _group_sizes(num_replicates: int, num_parameters: int) -> list[int]:
+    """Divides the replicates into as few groups of nearly equal size as fit the cache."""
+    largest = max(1, _GROUP_BYTES // (4 * 4 * num_parameters))
+    groups = torch.arange(num_replicates).tensor_split(-(-num_replicates // largest))
+    return [len(group) for group in groups]
 
 
 def _stretches(num_images: int, batch_size: int) -> Iterator[tuple[int, int, int]]:
@@ -136,9 +163,10 @@ def _stretches(num_images: int, batch_size: int) -> Iterator[tuple[int, int, int
 
 
 class _Stack:
-    """Parameters, gradients and Adam's moments of all replicates, each in one flat buffer `[R, P with padding]`."""
+    """Parameters, gradients and Adam's moments of a group, each in one flat buffer `[R, P with padding]`."""
 
     def __init__(self, shapes: Sequence[tuple[int, int]], num_replicates: int) -> None:
+        self.num_replicates = num_replicates
         self._shapes = [shape for outputs, inputs in shapes for shape in ((outputs, inputs), (outputs,))]
         self._sizes = [torch.Size(shape).numel() for shape in self._shapes]
         self._padded = [_whole_lines(size) for size in self._sizes]
@@ -166,26 +194,26 @@ class _Stack:
 
 
 class _Step:
-    """A step with batches of B images: its buffers, and all it does as a list of prepared calls."""
+    """A step of a group with batches of B images: its buffers, and all it does as a list of prepared calls."""
 
     def __init__(self, stack: _Stack, trial: TrialConfig, training: TrainingImages, batch_size: int) -> None:
         self._trial, self._training, self._batch_size = trial, training, batch_size
-        self._replicates = range(len(trial.seeds))
+        self._replicates = range(stack.num_replicates)
         layers, gradients = stack.layers("parameters"), stack.layers("gradients")
         widths = [weight.shape[1] for weight, _ in layers]
         # Of every layer; the first are the inputs, which need no gradient.
         self._outputs = [self._buffer(width) for width in (training.images.shape[1], *widths)]
         self._gradients = [self._buffer(width) for width in widths]
         self._gather = [partial(torch.index_select, training.images, 0, out=inputs) for inputs in self._outputs[0][1]]
-        self._targets = self._target_rows(torch.zeros(len(trial.seeds), batch_size, dtype=torch.int64))
+        self._targets = self._target_rows(torch.zeros(stack.num_replicates, batch_size, dtype=torch.int64))
         self._logits, self._logit_gradients = self._outputs[-1][1], self._gradients[-1][1]
         num_kept = min(_KEPT_STEPS, len(training.images) // batch_size)
-        self._kept = torch.empty(len(trial.seeds), num_kept, *self._logits.shape[1:])
+        self._kept = torch.empty(stack.num_replicates, num_kept, *self._logits.shape[1:])
         loss_gradient = self._hinge_gradient if trial.loss == "hinge" else self._cross_entropy_gradient
         self._calls = [*self._forward(layers), *loss_gradient(), *self._backward(layers, gradients), *self._adam(stack)]
 
-    def repeat(self, order: Tensor) -> tuple[Tensor, Tensor]:
-        """Takes a step per batch of `order` `[R, S x B]`; gives the sums of losses and of correct predictions `[R]`."""
+    def repeat(self, order: Tensor) -> Tensor:
+        """Takes a step per batch of `order` `[R, S x B]`; gives sums of losses and of correct predictions, `[2, R]`."""
         labels = self._training.labels[order]
         targets = torch.split(self._target_rows(labels), self._batch_size, dim=1)
         batches = zip(*(torch.split(row, self._batch_size) for row in order), strict=True)
@@ -199,8 +227,8 @@ class _Step:
             logits.copy_(self._logits)
         rows = list(zip(kept.flatten(1, 2), labels, strict=True))
         losses = [_LOSSES[self._trial.loss](row, row_labels, reduction="none") for row, row_labels in rows]
-        correct = [(row.argmax(1) == row_labels).sum() for row, row_labels in rows]
-        return torch.stack([loss.double().sum() for loss in losses]), torch.stack(correct)
+        correct = [row.argmax(1) == row_labels for row, row_labels in rows]
+        return torch.stack([torch.stack([row.double().sum() for row in values]) for values in (losses, correct)])
 
     def _forward(self, layers: _Layers) -> Iterator[_Call]:
         for depth, (weight, bias) in enumerate(layers):

@@ -7,7 +7,7 @@ N images, C classes, E epochs.
 import hashlib
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,6 @@ from sweep.errors import ConfigError
 from sweep.losses import LOSSES
 from sweep.records import (
     HISTORY_METRICS,
-    Checkpoint,
     DoneRecord,
     Experiment,
     Predictions,
@@ -35,13 +34,13 @@ from sweep.stacked import StackedEngine, supported
 _ENGINES: dict[str, Callable[..., Engine]] = {"reference": ReferenceEngine, "stacked": StackedEngine}
 
 
-def choose_engine(asked: str) -> str:
-    """Gives the engine that `asked` (auto, reference or stacked) stands for on this machine.
+def choose_engine(asked: str, device: str = "cpu") -> str:
+    """Gives the engine that `asked` (auto, reference or stacked) stands for on a device of this machine.
 
     Raises:
         ConfigError: if stacked is asked for by name and does not apply here.
     """
-    reason = supported()
+    reason = supported(device)
     if asked == "stacked" and reason:
         raise ConfigError(f"engine=stacked cannot be used: {reason}; use engine=reference or engine=auto")
     return ("reference" if reason else "stacked") if asked == "auto" else asked
@@ -95,12 +94,7 @@ class TrialRun:
         prepare_torch(num_threads)
         self._trial, self._dataset, self._experiment = trial, dataset, experiment
         self._checkpoint_every = checkpoint_every
-        training = TrainingImages(
-            images=_tensor(dataset.train.images),
-            labels=_tensor(dataset.train.labels),
-            num_classes=len(dataset.class_names),
-        )
-        self._engine = _ENGINES[trial.engine](trial, training, device=device)
+        self._engine = _make_engine(trial, dataset, device)
         self._loss = LOSSES[trial.loss]
         self._history: dict[str, list[list[float]]] = {name: [] for name in HISTORY_METRICS}
         self._train_time_s = torch.zeros(len(trial.seeds), dtype=torch.float64)
@@ -231,7 +225,7 @@ class TrialRun:
         return buffer.getvalue()
 
     def _load(self, checkpoint: bytes) -> None:
-        content = torch.load(io.BytesIO(checkpoint), weights_only=True)
+        content = load_checkpoint(checkpoint)
         assert content["trial_id"] == self._trial.trial_id
         self._engine.load_state(content["engine_state"])
         self._history = {name: rows.tolist() for name, rows in content["history"].items()}
@@ -246,10 +240,30 @@ def run_trial(trial: TrialConfig, dataset: Dataset, experiment: Experiment, **op
         pass
 
 
-def load_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Gives the content of a checkpoint."""
-    content: dict[str, Any] = torch.load(io.BytesIO(checkpoint.content), weights_only=True)
+def load_checkpoint(checkpoint: bytes) -> dict[str, Any]:
+    """Gives the content of a checkpoint: `trial_id`, `engine_state`, `history`, `train_time_s`, `fingerprints`."""
+    content: dict[str, Any] = torch.load(io.BytesIO(checkpoint), weights_only=True)
     return content
+
+
+def score_test_split(
+    trial: TrialConfig, dataset: Dataset, engine_state: Mapping[str, Tensor], *, num_threads: int, device: str
+) -> tuple[list[float], Tensor]:
+    """Gives the test losses R and logits `[R, N, C]` of the models in a checkpoint, as `TrialRun` computes them."""
+    prepare_torch(num_threads)
+    engine = _make_engine(trial, dataset, device)
+    engine.load_state(engine_state)
+    logits, labels = engine.logits(_tensor(dataset.test.images)), _tensor(dataset.test.labels)
+    return [LOSSES[trial.loss](replicate, labels).item() for replicate in logits], logits
+
+
+def _make_engine(trial: TrialConfig, dataset: Dataset, device: str) -> Engine:
+    training = TrainingImages(
+        images=_tensor(dataset.train.images),
+        labels=_tensor(dataset.train.labels),
+        num_classes=len(dataset.class_names),
+    )
+    return _ENGINES[trial.engine](trial, training, device=device)
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:

@@ -52,7 +52,7 @@ def test_uniform_logits_give_the_loss_of_not_knowing(name: str) -> None:
 
 @settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 70), st.integers(2, 12), st.floats(0.1, 50))
-def test_both_cross_entropies_have_the_same_gradient_to_the_last_bit(
+def test_both_cross_entropies_and_their_gradients_are_the_same_to_the_last_bit(
     seed: int, num_images: int, num_classes: int, scale: float
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -66,7 +66,7 @@ def test_both_cross_entropies_have_the_same_gradient_to_the_last_bit(
         losses.append(loss.item())
         gradients.append(leaf.grad)
     assert torch.equal(gradients[0], gradients[1])
-    assert losses[0] == pytest.approx(losses[1], rel=1e-6, abs=1e-7)
+    assert losses[0] == losses[1]
 
 
 @settings(deadline=None)

@@ -84,10 +84,9 @@ def same_bits(one: dict[str, Tensor], other: dict[str, Tensor], row: int | None 
 
 
 def assert_one_ulp(one: Tensor, other: Tensor) -> None:
-    gap = torch.nextafter(torch.maximum(one.abs(), other.abs()), torch.tensor(math.inf)) - torch.maximum(
-        one.abs(), other.abs()
-    )
-    assert bool(((one - other).abs() <= gap).all()), f"largest difference {(one - other).abs().max():.1e}"
+    larger = torch.maximum(one.abs(), other.abs())
+    unit = torch.nextafter(larger, torch.tensor(math.inf)) - larger
+    assert bool(((one - other).abs() <= unit).all()), f"largest difference {(one - other).abs().max():.1e}"
 
 
 def assert_close_scores(one: EpochScores, other: EpochScores, num_images: int, *, flips: int = 0) -> None:
@@ -153,7 +152,7 @@ def test_final_accuracies_agree_over_seeds(digits: TrainingImages, depth: str, a
         (64 * 70 + 3, 64, (16,), 10),  # more steps than are scored together
     ],
 )
-@pytest.mark.parametrize(("activation", "loss"), [("relu", "hinge"), ("sigmoid", "cross_entropy"), ("tanh", "hinge")])
+@pytest.mark.parametrize(("activation", "loss"), [("relu", "hinge"), ("sigmoid", "cross_entropy")])
 def test_odd_sizes_agree_with_the_reference(
     mnist: TrainingImages,
     num_images: int,
@@ -203,11 +202,16 @@ def test_divergence_gives_losses_that_are_not_finite_and_no_error(digits: Traini
 # -- What a replicate's bits may not depend on --
 
 
-def assert_independent_of_the_stack(training: TrainingImages, config: dict[str, Any]) -> None:
+STACKS = [(5, 1), (1, 5), (2, 1, 5), (9, 5, 0, 1, 2)]
+
+
+def assert_independent_of_the_stack(
+    training: TrainingImages, config: dict[str, Any], stacks: list[tuple[int, ...]] = STACKS
+) -> None:
     """Trains seed 5 alone, and among others in several places."""
     alone = StackedEngine(trial(**config, seeds=(5,)), training)
     alone_scores = [alone.train_epoch(epoch) for epoch in (1, 2)]
-    for seeds in [(5, 1), (1, 5), (2, 1, 5), (9, 5, 0, 1, 2)]:
+    for seeds in stacks:
         place = seeds.index(5)
         stacked = StackedEngine(trial(**config, seeds=seeds), training)
         scores = [stacked.train_epoch(epoch) for epoch in (1, 2)]
@@ -234,15 +238,14 @@ def test_a_replicate_of_the_default_sweep_does_not_depend_on_the_stack(mnist: Tr
     assert_independent_of_the_stack(first(mnist, 1000), config)
 
 
-@pytest.mark.parametrize("num_threads", [2, 3])
-def test_nor_with_several_threads(mnist: TrainingImages, num_threads: int) -> None:
-    torch.set_num_threads(num_threads)
+def test_a_replicate_does_not_depend_on_the_stack_with_two_threads(mnist: TrainingImages) -> None:
+    torch.set_num_threads(2)
     # Large enough that the kernels share their work out among the threads, and no multiple of their vectors.
     config = {"layers": (257, 130), "activation": "sigmoid", "loss": "cross_entropy", "batch_size": 333}
-    assert_independent_of_the_stack(first(mnist, 1000), config)
+    assert_independent_of_the_stack(first(mnist, 1000), config, [(5, 1), (2, 1, 5)])
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(
     st.integers(1, 90),
     st.integers(1, 40),

@@ -46,10 +46,10 @@ class Net(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Gives the logits of images."""
-        return self.layers(images)
+        return self.layers(images)  # type: ignore[no-any-return]
 
 
-def load_data(data_dir: str) -> tuple[DataLoader, DataLoader, DataLoader]:
+def load_data(data_dir: str) -> "tuple[DataLoader[Any], DataLoader[Any], DataLoader[Any]]":
     """Gives the loaders of the training, validation and test images."""
     transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
     train, test = (torchvision.datasets.MNIST(data_dir, train=train, transform=transform) for train in (True, False))
@@ -66,13 +66,14 @@ def loss_of(name: str, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tens
     return functional.cross_entropy(logits, labels)
 
 
-def evaluate(net: nn.Module, loader: DataLoader) -> float:
+def evaluate(net: nn.Module, loader: "DataLoader[Any]") -> float:
     """Gives the accuracy."""
-    correct = 0
+    correct, total = 0, 0
     with torch.no_grad():
         for images, labels in loader:
             correct += (net(images).argmax(1) == labels).sum().item()
-    return correct / len(loader.dataset)
+            total += len(labels)
+    return correct / total
 
 
 def train_mnist(config: dict[str, Any]) -> None:
@@ -88,7 +89,7 @@ def train_mnist(config: dict[str, Any]) -> None:
             optimizer.zero_grad()
             logits = net(images)
             loss = loss_of(config["loss"], logits, labels)
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             running_loss += loss.item() * len(labels)
             correct += (logits.argmax(1) == labels).sum().item()
@@ -123,17 +124,16 @@ def main() -> None:
             run_config=tune.RunConfig(name="tutorial", storage_path=storage),
         )
         results = tuner.fit()
-    best = results.get_best_result("validation_accuracy", "max")
-    print(f"best by validation accuracy: {best.config['point']}, test accuracy {best.metrics['test_accuracy']:.4f}")
+    best = results.get_best_result("validation_accuracy", "max").metrics
+    assert best is not None
+    print(f"best by validation accuracy: {best['config']['point']}, test accuracy {best['test_accuracy']:.4f}")
+    frames = [results[number].metrics_dataframe for number in range(len(results))]
     trials = [
-        {
-            **result.config["point"],
-            "started": result.metrics["started"],
-            "epoch_s": result.metrics_dataframe["epoch_s"].tolist(),
-        }
-        for result in results
+        {"started": float(frame["started"].iloc[0]), "epoch_s": frame["epoch_s"].tolist()}
+        for frame in frames
+        if frame is not None
     ]
-    num_cpus = int(ray.cluster_resources()["CPU"])
+    num_cpus = int(ray.cluster_resources()["CPU"])  # type: ignore[no-untyped-call]
     ray.shutdown()
     print(json.dumps({"num_cpus": num_cpus, "trials": trials}))
 

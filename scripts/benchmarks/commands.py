@@ -31,13 +31,13 @@ tiny = [4]
 
 def measure_sweeps(folder: Path, *, rounds: int, num_epochs: int) -> dict[str, Any]:
     """Runs the default sweep with one and with three seeds, and the tutorial on three of its points, in turns."""
-    tutorial, sweeps = [], {"seeds=0": [], "seeds=0..2": []}
-    reports, startups = [], []
+    tutorial, reports, startups = [], [], []
+    sweeps: dict[str, list[dict[str, float]]] = {"seeds=0": [], "seeds=0..2": []}
     for number in range(rounds):
         tutorial.append(tutorial_estimate(_run_tutorial(), num_epochs=num_epochs))
         startups.append(_startup_s(folder / f"start-{number}"))
         for seeds, runs in sweeps.items():
-            name = f"{seeds.replace('=', '-')}-{number}"
+            name = f"{seeds.replace('=', '-').replace('..', '-')}-{number}"
             wall_s = _sweep(folder, "run", "mnist", seeds, f"epochs={num_epochs}", "--name", name)
             runs.append({"wall_s": wall_s, "train_s": _train_time_s(Experiment(Storage(folder).folder(name)))})
         reports.append(_sweep(folder, "report", name, "--out", str(folder / "report")))

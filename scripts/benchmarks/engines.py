@@ -15,13 +15,13 @@ import torch
 from benchmarks.values import summary
 from sweep.config import HIDDEN_LAYERS, TrialConfig
 from sweep.datasets import load_dataset
-from sweep.engine import ReferenceEngine, TrainingImages
+from sweep.engine import Engine, ReferenceEngine, TrainingImages
 from sweep.models import layer_shapes
 from sweep.stacked import StackedEngine
 from sweep.trial import prepare_torch
 
 BATCH_SIZE = 64
-ENGINES = {
+ENGINES: dict[str, tuple[Callable[..., Engine], int]] = {
     "reference, R = 1": (ReferenceEngine, 1),
     "stacked, R = 1": (StackedEngine, 1),
     "stacked, R = 3": (StackedEngine, 3),
