@@ -3,8 +3,9 @@
 import json
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -14,6 +15,9 @@ from sweep.config import SweepConfig, check_experiment_name, load_sweep
 from sweep.errors import SweepError
 from sweep.records import Experiment, list_experiments, open_experiment, read_records
 from sweep.storage import Storage
+
+if TYPE_CHECKING:
+    from sweep.doctor import Finding
 
 _EXIT_CODES = (
     "Exit codes: 0 complete; 1 incomplete, or a trial failed; 2 a mistake in what was asked for; "
@@ -142,6 +146,42 @@ def list_(storage: StorageOption = "experiments", as_json: JsonOption = False) -
 
 
 @app.command()
+def doctor(
+    sweep_name: Annotated[str, typer.Argument(metavar="[SWEEP]", help="As for run.")] = "mnist",
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="As for run.")] = None,
+    storage: StorageOption = "experiments",
+    name: Annotated[str | None, typer.Option(help="Name of the experiment; the sweep's name without it.")] = None,
+    address: AddressOption = None,
+    data_dir: DataDirOption = None,
+) -> None:
+    """Say what would stop a sweep: the checks of every start, one line each. Exit code 1 if one fails."""
+    from sweep.doctor import examine
+
+    sweep = load_sweep(sweep_name, overrides or [])
+    experiment_name = check_experiment_name(name or sweep.name)
+    findings = examine(sweep, Storage(storage), name=experiment_name, address=address, data_dir=data_dir)
+    sys.exit(_print_findings(findings, f"a sweep {sweep.name!r} can run"))
+
+
+@app.command()
+def verify(
+    name: str,
+    trial: Annotated[str | None, typer.Option("--retrain", help="Train this trial again and compare all bits.")] = None,
+    storage: StorageOption = "experiments",
+    data_dir: DataDirOption = None,
+) -> None:
+    """Check every file of an experiment, and compute the test scores again from the weights. Exit code 1 if not so."""
+    from sweep import verify as verifying
+
+    experiment = open_experiment(Storage(storage), check_experiment_name(name))
+    if trial:
+        findings = verifying.retrain(experiment, trial, data_dir=data_dir)
+        sys.exit(_print_findings(findings, f"{trial} trained again"))
+    findings = verifying.verify(experiment, data_dir=data_dir)
+    sys.exit(_print_findings(findings, f"{name} is whole and its scores are those of its weights"))
+
+
+@app.command()
 def report(
     names: list[str],
     storage: StorageOption = "experiments",
@@ -191,7 +231,8 @@ def _launch(
         only_failed=only_failed,
     )
     outcome = run_sweep(sweep, launch, make_display(quiet=quiet))
-    _print_outcome(launch.experiment, Path("reports") / name)
+    if not outcome.signal_number and not outcome.problem:
+        _print_outcome(launch.experiment, Path("reports") / name)
     if not outcome.complete:
         if outcome.problem:
             print(f"error: {outcome.problem}", file=sys.stderr)
@@ -211,6 +252,16 @@ def _print_outcome(experiment: Experiment, out: Path) -> None:
     if records.done:
         Console().print(ranking(records))
         print(f"report: {write_report([experiment], out)}")
+
+
+def _print_findings(findings: "Iterable[Finding]", when_ok: str) -> int:
+    """Prints the findings as they come, and what they come to; gives the exit code."""
+    bad = 0
+    for finding in findings:
+        print(finding, flush=True)
+        bad += not finding.ok
+    print(f"{bad} of the findings above are bad" if bad else when_ok)
+    return 1 if bad else 0
 
 
 def _print_plan(sweep: SweepConfig, data_dir: str | None) -> None:

@@ -24,7 +24,7 @@ class Finding:
     text: str
 
     def __str__(self) -> str:
-        return f"{'ok ' if self.ok else 'BAD'}  {self.check:10}{self.text}"
+        return f"{'ok ' if self.ok else 'BAD'}  {self.check:9}  {self.text}"
 
 
 def examine(
@@ -48,7 +48,7 @@ def examine(
         left = [trial for trial in manifest.trials if not experiment.read_done(trial.trial_id)]
         return check_space(storage, manifest, left)
 
-    yield _finding("versions", lambda: check_versions(None))
+    yield _finding("versions", lambda: check_versions(experiment.read_manifest()))
     yield _finding("resources", lambda: _resources_line(sweep, address))
     yield _finding("data set", dataset_line)
     yield _finding("storage", lambda: check_storage(experiment.storage))
@@ -110,10 +110,14 @@ def check_space(storage: Storage, manifest: Manifest, left: Sequence[TrialConfig
     free = storage.free_gb()
     if free < needed:
         raise StorageError(
-            f"{storage} has {free:.2f} GB free, the sweep needs about {needed:.2f} GB; "
+            f"{storage} has {_size(free)} free, the sweep needs about {_size(needed)}; "
             "free some space or choose another place with --storage"
         )
-    return f"{free:.2f} GB free, at most about {needed:.2f} GB needed"
+    return f"{_size(free)} free, at most about {_size(needed)} needed"
+
+
+def _size(gb: float) -> str:
+    return f"{gb:.1f} GB" if gb >= 1 else f"{1000 * gb:.1f} MB"
 
 
 def _resources_line(sweep: SweepConfig, address: str | None) -> str:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from sweep.config import SweepConfig, TrialConfig
 from sweep.datasets import Dataset, load_dataset
@@ -26,6 +26,7 @@ from sweep.lock import Lock
 from sweep.plan import check_same_sweep, extend_manifest, make_manifest
 from sweep.records import Experiment, Manifest
 from sweep.storage import Storage
+from sweep.verify import damaged_files
 
 # A user's patience after Ctrl-C is 10 s; what is left of it after this goes into leaving.
 _EPOCH_MAY_END_WITHIN_S = 7.0
@@ -163,6 +164,9 @@ class _Run:
         # Read again: before the lock was ours another driver may have made or extended the experiment.
         manifest = _wanted_manifest(self._sweep, self._launch)
         self._display.say(check_versions(manifest))
+        left = _left(self._experiment, manifest, self._launch) if manifest else []
+        if manifest:
+            check_space(self._launch.storage, manifest, left)
         resources = self._sweep.resources
         if not self._launch.address:
             check_resources(resources, [local_node(gpus=resources.num_gpus not in ("auto", 0))])
@@ -170,15 +174,18 @@ class _Run:
         with ThreadPoolExecutor(1) as pool:
             loading = pool.submit(self._load, manifest)
             self._display.say("joining Ray" if self._launch.address else "starting Ray")
-            with Cluster(self._launch.address, object_store_gb=_object_store_gb(self._sweep.dataset)) as cluster:
+            object_store_gb = _object_store_gb(self._sweep.dataset)
+            with Cluster(self._launch.address, object_store_gb=object_store_gb, on_lost=self._ray_lost) as cluster:
                 self._take_signals()
                 self._display.say(check_resources(resources, cluster.nodes))
                 num_gpus = share_of_gpu(resources, cluster.nodes)
-                dataset, engine = loading.result()
+                if manifest and resources.num_gpus == "auto" and manifest.fingerprint["device"] == "cpu":
+                    num_gpus = 0.0  # an experiment stays on the kind of device it began on, unless told otherwise
+                dataset = loading.result()
                 if not manifest:
-                    manifest = self._make_manifest(dataset, engine, num_gpus)
-                left = _left(self._experiment, manifest, self._launch)
-                check_space(self._launch.storage, manifest, left)
+                    manifest = self._make_manifest(dataset, num_gpus)
+                    left = list(manifest.trials)
+                    check_space(self._launch.storage, manifest, left)
                 self._write_before_training(manifest, dataset, left)
                 return self._train_trials(manifest, dataset, left, num_gpus)
 
@@ -198,25 +205,26 @@ class _Run:
         self._problem = "another driver has taken over the experiment"
         self._stop.set()
 
-    def _load(self, manifest: Manifest | None) -> tuple[Dataset, str]:
-        from sweep.trial import choose_engine
+    def _load(self, manifest: Manifest | None) -> Dataset:
+        import sweep.trial  # noqa: F401  (torch takes seconds to import; this thread has them)
 
         dataset = load_dataset(
             self._sweep.dataset, validation_size=self._sweep.validation_size, data_dir=self._launch.data_dir
         )
         check_dataset(dataset, manifest)
-        return dataset, choose_engine(self._sweep.engine)
+        return dataset
 
-    def _make_manifest(self, dataset: Dataset, engine: str, num_gpus: float) -> Manifest:
-        from sweep.trial import fingerprint
+    def _make_manifest(self, dataset: Dataset, num_gpus: float) -> Manifest:
+        from sweep.trial import choose_engine, fingerprint
 
+        device = "cuda" if num_gpus else "cpu"
         return make_manifest(
             self._sweep,
             dataset,
             name=self._launch.name,
             command=self._launch.command,
-            engine=engine,
-            fingerprint=fingerprint(num_threads=self._sweep.resources.num_cpus, device="cuda" if num_gpus else "cpu"),
+            engine=choose_engine(self._sweep.engine, device),
+            fingerprint=fingerprint(num_threads=self._sweep.resources.num_cpus, device=device),
         )
 
     def _write_before_training(self, manifest: Manifest, dataset: Dataset, left: list[TrialConfig]) -> None:
@@ -279,15 +287,23 @@ class _Run:
         if not self._ended.wait(_EPOCH_MAY_END_WITHIN_S):
             self._leave_now()
 
+    def _ray_lost(self, process_name: str) -> None:
+        self._leave(1, f"error: Ray's process {process_name} has ended, killed perhaps for want of memory")
+
     def _leave_now(self) -> None:
+        self._leave(128 + self._signal_number, "stopped")
+
+    def _leave(self, exit_code: int, reason: str) -> NoReturn:
         """Leaves without waiting for anything; the guard ends Ray's processes, the files are whole at any time."""
         ending = threading.Thread(target=self._display.end, daemon=True)
         ending.start()
         ending.join(1.0)  # the thread that was interrupted may hold what the display waits for
-        made = "manifest.json" in self._experiment.storage.list()
+        made = False
+        with contextlib.suppress(StorageError):
+            made = "manifest.json" in self._experiment.storage.list()
         advice = f"go on with: {resume_command(self._launch)}" if made else "nothing was trained"
-        os.write(2, f"stopped; {advice}\n".encode())
-        os._exit(128 + self._signal_number)
+        os.write(2, f"{reason}; {advice}\n".encode())
+        os._exit(exit_code)
 
 
 class _Recorder:
@@ -343,9 +359,14 @@ def _wanted_manifest(sweep: SweepConfig, launch: Launch) -> Manifest | None:
 
 
 def _left(experiment: Experiment, manifest: Manifest, launch: Launch) -> list[TrialConfig]:
-    """Manifest minus done records; with `only_failed`, those of them that failed."""
-    left = [trial for trial in manifest.trials if not experiment.read_done(trial.trial_id)]
+    """Manifest minus verified done records; with `only_failed`, those of them that failed."""
+    left = [trial for trial in manifest.trials if not _is_done(experiment, trial)]
     return [trial for trial in left if experiment.read_error(trial.trial_id)] if launch.only_failed else left
+
+
+def _is_done(experiment: Experiment, trial: TrialConfig) -> bool:
+    record = experiment.read_done(trial.trial_id)
+    return record is not None and not damaged_files(experiment, record)
 
 
 def _object_store_gb(dataset: str) -> float:

@@ -138,19 +138,19 @@ def hardware() -> dict[str, Any]:
 
 def _union(old: SweepConfig, new: SweepConfig) -> SweepConfig:
     new_axes = dict(new.axes)
-    axes = tuple((name, _merged(values, new_axes[name])) for name, values in old.axes)
+    axes = tuple((name, _merged(new_axes[name], values)) for name, values in old.axes)
     layers = dict(new.layers) | dict(old.layers)
     return dataclasses.replace(
         old,
         axes=axes,
-        seeds=_merged(old.seeds, new.seeds),
+        seeds=_merged(new.seeds, old.seeds),
         layers=tuple((depth, layers[depth]) for depth in dict(axes)["depth"]),
         resources=new.resources,
     )
 
 
-def _merged(old: Sequence[Any], new: Sequence[Any]) -> tuple[Any, ...]:
-    return (*old, *(value for value in new if value not in old))
+def _merged(new: Sequence[Any], old: Sequence[Any]) -> tuple[Any, ...]:
+    return (*new, *(value for value in old if value not in new))
 
 
 def _processor() -> str:

@@ -272,9 +272,9 @@ class Experiment:
         digest = hashlib.sha256(content).hexdigest()
         file = f"checkpoint-{epoch:04d}-{digest[:16]}.pt"
         self.storage.write(f"{folder}/{file}", content)
-        others = [name for name in self._checkpoints(trial_id) if name != file]
-        for old in others[: max(len(others) - (_KEPT_CHECKPOINTS - 1), 0)]:
-            self.storage.delete(f"{folder}/{old}")
+        for old in self._checkpoints(trial_id)[:-_KEPT_CHECKPOINTS]:
+            if old != file:  # a second writer of the trial may be ahead
+                self.storage.delete(f"{folder}/{old}")
         return Checkpoint(epoch=epoch, file=file, sha256=digest, content=content)
 
     def read_checkpoint(self, trial_id: str) -> Checkpoint | None:

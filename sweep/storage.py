@@ -138,11 +138,15 @@ class Storage:
             StorageError: if that is refused, or another content comes back.
         """
         content = secrets.token_bytes(16)
-        with self.no_empty_folders():
-            self.write(_PROBE, content)
-            if self.read(_PROBE) != content:
-                raise StorageError(f"{self} gives back something else than was written; choose another --storage")
-            self.delete(_PROBE)
+        try:
+            with self.no_empty_folders():
+                self.write(_PROBE, content)
+                same = self.read(_PROBE) == content
+                self.delete(_PROBE)
+        except OSError as error:
+            raise StorageError(f"cannot use {self}: {error.strerror}; choose another place with --storage") from error
+        if not same:
+            raise StorageError(f"{self} gives back something else than was written; choose another --storage")
 
     @contextlib.contextmanager
     def no_empty_folders(self) -> Iterator[None]:

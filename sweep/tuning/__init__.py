@@ -7,6 +7,7 @@ The only room that imports ray. Ray schedules and restarts; what happened is rea
     guard.py        a small process that outlives a killed driver and ends the Ray processes it left behind
     loop.py         runs trials through Tune, and passes on what they report
     trainable.py    what a worker executes
+    watch.py        notices that Ray's processes have ended under a running driver
 """
 
 from sweep.tuning.cluster import Cluster, Node, check_resources, local_node, share_of_gpu

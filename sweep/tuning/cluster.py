@@ -8,7 +8,7 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from sweep.config import Resources
 from sweep.errors import ResourceError
 from sweep.tuning.guard import Guard
+from sweep.tuning.watch import Watch
 
 _QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -48,15 +49,24 @@ class Cluster:
     Args:
         address: Of the user's cluster ("host:port" or "auto"); None starts a private one and stops it again.
         object_store_gb: Memory for the data set on a private cluster, in GB.
+        on_lost: Called from a thread, with the name of a process of Ray's that has ended meanwhile.
 
     Raises:
         ResourceError: on entering, if no cluster answers at the address.
     """
 
-    def __init__(self, address: str | None = None, *, object_store_gb: float = 0.5) -> None:
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        object_store_gb: float = 0.5,
+        on_lost: Callable[[str], None] = lambda name: None,
+    ) -> None:
         self._address = address
         self._object_store_gb = object_store_gb
+        self._on_lost = on_lost
         self._guard: Guard | None = None
+        self._watch: Watch | None = None
 
     def __enter__(self) -> "Cluster":
         os.environ |= {key: os.environ.get(key, value) for key, value in _QUIET.items()}
@@ -87,6 +97,7 @@ class Cluster:
             ) from error
         # Its tracebacks of lost workers say less than our line about the same trial.
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+        self._watch = Watch(self._on_lost)
         return self
 
     def __exit__(
@@ -94,6 +105,8 @@ class Cluster:
     ) -> None:
         import ray
 
+        if self._watch:
+            self._watch.stop()
         with contextlib.suppress(Exception):  # a cluster that is already gone cannot be left
             ray.shutdown()
         if self._guard:

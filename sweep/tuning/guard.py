@@ -15,7 +15,7 @@ import sys
 import psutil
 
 _MARK = "SWEEP_GUARDED_BY"
-_GRACE_S = 15.0
+_GRACE_S = 5.0
 
 
 class Guard:

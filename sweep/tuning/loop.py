@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sweep.config import Resources, TrialConfig
 from sweep.datasets import Dataset
-from sweep.errors import StorageError
+from sweep.errors import ClusterLostError, StorageError
 from sweep.records import Experiment
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ def run_trials(
 
     Raises:
         StorageError: if the experiment's files could not be written; the other trials were stopped.
+        ClusterLostError: if Ray itself failed.
     """
+    import ray.exceptions
     import ray.tune
 
     from sweep.tuning.callbacks import PassOn, StopWhenAsked
@@ -72,6 +74,8 @@ def run_trials(
                 verbose=0,
             ),
         ).fit()
+    except ray.exceptions.RayError as error:
+        raise ClusterLostError(f"Ray has failed: {str(error).strip().partition(chr(10))[0]}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     if callback.storage_error:

@@ -20,9 +20,11 @@ ray.shutdown()
 
 
 @pytest.fixture
-def case(tmp_path: Path) -> Case:
+def case(tmp_path: Path) -> Iterator[Case]:
     """A storage path with a space, quotes, a dollar sign and letters beyond ASCII."""
-    return Case(tmp_path, """Ana's "süße" $weeps ✓""")
+    case = Case(tmp_path, """Ana's "süße" $weeps ✓""")
+    yield case
+    case.end()
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +37,11 @@ def truth(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Numbers]:
 def cluster() -> Iterator[str]:
     """The address of a Ray cluster of two CPUs, which a driver joins in a second instead of starting its own."""
     head = subprocess.Popen(
-        [sys.executable, "-c", _HEAD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(**TOKEN)
+        [sys.executable, "-c", _HEAD],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(**TOKEN),
     )
     assert head.stdin
     assert head.stdout

@@ -1,5 +1,7 @@
 """Real drivers, real faults, and a ledger of what was trained; used by the fault tests and by `scripts/soak.py`."""
 
+import contextlib
+import itertools
 import json
 import os
 import re
@@ -63,9 +65,7 @@ class Ledger:
     @property
     def steps_back(self) -> int:
         """By how many epochs any trial went back at most; 1 is an epoch in flight that was lost."""
-        pairs = [
-            pair for trial_id in self.trial_ids for pair in zip(self.epochs(trial_id), self.epochs(trial_id)[1:])
-        ]
+        pairs = [pair for trial_id in self.trial_ids for pair in itertools.pairwise(self.epochs(trial_id))]
         return max([before + 1 - after for before, after in pairs], default=0)
 
     @property
@@ -86,16 +86,18 @@ class Case:
     Args:
         folder: An empty one; the storage path is made in it.
         storage_name: Of the storage path.
+        name: Of the experiment.
     """
 
-    def __init__(self, folder: Path, storage_name: str = "sweeps") -> None:
-        self.folder, self.storage = folder, folder / storage_name
+    def __init__(self, folder: Path, storage_name: str = "sweeps", name: str = NAME) -> None:
+        self.folder, self.storage, self.name = folder, folder / storage_name, name
         self.faults = folder / "faults"
         self.faults.mkdir(parents=True)
+        self._drivers: list[Driver] = []
 
     @property
     def experiment(self) -> Experiment:
-        return Experiment(Storage(self.storage).folder(NAME))
+        return Experiment(Storage(self.storage).folder(self.name))
 
     @property
     def ledger(self) -> Ledger:
@@ -115,13 +117,21 @@ class Case:
 
     def start(self, *words: str, address: str | None = None) -> "Driver":
         joining = ("--address", address) if address else ()
-        return Driver(self, [*words, "--storage", str(self.storage), *joining])
+        driver = Driver(self, [*words, "--storage", str(self.storage), *joining])
+        self._drivers.append(driver)
+        return driver
 
-    def sweep(self, *words: str, address: str | None = None, within_s: float = 90) -> "Driver":
+    def sweep(self, *words: str, address: str | None = None, within_s: float = 240) -> "Driver":
         """Runs a command to its end."""
         driver = self.start(*words, address=address)
         driver.wait(within_s)
         return driver
+
+    def end(self) -> None:
+        """Ends drivers that a failed test has left."""
+        for driver in self._drivers:
+            if driver.process.poll() is None:
+                driver.kill()
 
 
 class Driver:
@@ -155,7 +165,7 @@ class Driver:
     def new_rows(self) -> tuple[tuple[float, int, str, str], ...]:
         return self.case.ledger.rows[self._ledger_before :]
 
-    def until(self, condition: Callable[[], Any], within_s: float = 60) -> None:
+    def until(self, condition: Callable[[], Any], within_s: float = 240) -> None:
         """Waits until something is true of the run, which must go on meanwhile."""
         deadline = time.monotonic() + within_s
         while not condition():
@@ -174,7 +184,7 @@ class Driver:
         else:
             self.process.send_signal(number)
 
-    def wait(self, within_s: float = 60) -> int:
+    def wait(self, within_s: float = 240) -> int:
         """Waits for the end and gives the exit code as a shell would."""
         try:
             code = self.process.wait(within_s)
@@ -187,22 +197,31 @@ class Driver:
         self.process.kill()
         self.process.wait()
 
+    def until_gone(self, within_s: float = 60) -> None:
+        """Waits until no process of this run is left."""
+        deadline = time.monotonic() + within_s
+        while left := self.processes():
+            assert time.monotonic() < deadline, left
+            time.sleep(0.2)
+
     def processes(self, name: str = "") -> list[psutil.Process]:
-        """All living processes that this run has started, or those whose command contains a name."""
-        found = []
+        """All living processes that this run has started, or those of a name."""
+        found = set()
         for process in psutil.process_iter():
-            try:
-                if process.environ().get("SWEEP_FAULT_MARK") == self._mark and name in " ".join(process.cmdline()):
-                    found.append(process)
-            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-                continue
-        return found
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get("SWEEP_FAULT_MARK") == self._mark:
+                    found |= {process, *process.children(recursive=True)}
+        named = []
+        for process in found:
+            with contextlib.suppress(psutil.NoSuchProcess):  # it may end while it is looked at
+                named += [process] if name in process.name() else []
+        return named
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Of processes under test: the hooks, this source, and no colours."""
-    paths = [str(HOOKS), str(SOURCE)]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "NO_COLOR": "1", "COLUMNS": "200", **more}
+    """Of processes under test: the hooks, this source, no colours, and workers that are as urgent as anything else."""
+    paths = os.pathsep.join([str(HOOKS), str(SOURCE)])
+    return {**os.environ, "PYTHONPATH": paths, "NO_COLOR": "1", "COLUMNS": "200", "RAY_worker_niceness": "0", **more}
 
 
 def planned(folder: Path, words: Sequence[str] = WORDS) -> tuple[Manifest, Any]:

@@ -1,0 +1,247 @@
+"""Checks that an experiment's files are whole and true: hashes, and scores computed again from the weights.
+
+Reads and never writes the experiment. Imports neither torch nor ray at the top. Axis letters: R replicates, N images,
+P parameters of one replicate.
+"""
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sweep import metrics
+from sweep.config import TrialConfig
+from sweep.datasets import Dataset, load_dataset
+from sweep.doctor import Finding, check_dataset
+from sweep.errors import ConfigError, ExperimentError, SweepError, unknown
+from sweep.records import DoneRecord, Experiment, Manifest, Predictions
+from sweep.storage import Storage
+
+# Another machine's rounding may turn the nearest of decisions, not more of them.
+_ACCURACY_MAY_DRIFT = 0.002
+
+
+def damaged_files(experiment: Experiment, record: DoneRecord) -> list[str]:
+    """Says which files of a finished trial are missing or not what was written."""
+    damages = []
+    for file, sha256 in record.files.items():
+        try:
+            content = experiment.storage.read(f"trials/{record.trial_id}/{file}")
+        except FileNotFoundError:
+            damages.append(f"{file} is missing")
+            continue
+        if hashlib.sha256(content).hexdigest() != sha256:
+            damages.append(f"{file} is damaged")
+    return damages
+
+
+def verify(experiment: Experiment, *, data_dir: str | None = None) -> Iterator[Finding]:
+    """Gives a finding for the manifest, the data set and each trial, one by one.
+
+    Raises:
+        ExperimentError: if there is no manifest, or it is damaged.
+    """
+    manifest = _manifest(experiment)
+    yield _manifest_finding(manifest)
+    dataset: Dataset | None = None
+    try:
+        dataset = _dataset(manifest, data_dir)
+        yield _test_split_finding(experiment, manifest, dataset)
+    except SweepError as error:
+        yield Finding(check="data set", ok=False, text=f"{error}; scores are not computed again")
+    for trial in manifest.trials:
+        yield _trial_finding(experiment, trial, dataset)
+
+
+def retrain(experiment: Experiment, trial_id: str, *, data_dir: str | None = None) -> Iterator[Finding]:
+    """Trains a finished trial again in a temporary folder, and compares it bit for bit with what is recorded.
+
+    Where the machine is another than the recorded one, the findings say so and give the drift instead.
+
+    Raises:
+        ConfigError: if there is no such trial.
+        ExperimentError: if the trial is not finished, or its files are damaged.
+    """
+    from sweep.trial import fingerprint, run_trial
+
+    manifest = _manifest(experiment)
+    trials = {trial.trial_id: trial for trial in manifest.trials}
+    if trial_id not in trials:
+        raise ConfigError(unknown("trial", trial_id, trials))
+    recorded = experiment.read_done(trial_id)
+    if recorded is None:
+        raise ExperimentError(f"trial {trial_id} is not finished; go on with: sweep resume {manifest.name}")
+    if damages := damaged_files(experiment, recorded):
+        raise ExperimentError(f"trial {trial_id}: {', '.join(damages)}; run the sweep again, which repairs it")
+    first = recorded.fingerprints[0][1]
+    options: dict[str, Any] = {"num_threads": int(first["num_threads"]), "device": _device(first)}
+    here = fingerprint(**options)
+    moved = _changes([where for _, where in recorded.fingerprints], here)
+    with tempfile.TemporaryDirectory(prefix="sweep-verify-") as folder:
+        copy = Experiment(Storage(folder))
+        run_trial(trials[trial_id], _dataset(manifest, data_dir), copy, **options)
+        again = copy.read_done(trial_id)
+        assert again
+        if moved:
+            yield Finding(check="machine", ok=True, text=f"not the recorded one ({moved}): bits may differ")
+            yield _drift_finding(experiment, copy, recorded, again)
+        else:
+            yield _same_bits_finding(experiment, copy, recorded, again)
+
+
+def _manifest(experiment: Experiment) -> Manifest:
+    manifest = experiment.read_manifest()
+    if manifest is None:
+        raise ExperimentError(f"{experiment.storage} has no manifest.json; it is no experiment")
+    return manifest
+
+
+def _dataset(manifest: Manifest, data_dir: str | None) -> Dataset:
+    sweep = manifest.sweep
+    dataset = load_dataset(sweep.dataset, validation_size=sweep.validation_size, data_dir=data_dir)
+    check_dataset(dataset, manifest)
+    return dataset
+
+
+def _manifest_finding(manifest: Manifest) -> Finding:
+    covered: dict[str, list[int]] = {str(point): [] for point in manifest.sweep.points}
+    for trial in manifest.trials:
+        covered.setdefault(str(trial.point), []).extend(trial.seeds)
+    wrong = [point for point, seeds in covered.items() if sorted(seeds) != sorted(manifest.sweep.seeds)]
+    if wrong:
+        return Finding(check="manifest", ok=False, text=f"the seeds of {len(wrong)} grid points are not the sweep's")
+    models = sum(len(trial.seeds) for trial in manifest.trials)
+    return Finding(check="manifest", ok=True, text=f"{len(manifest.trials)} trials, {models} models, all of the sweep")
+
+
+def _test_split_finding(experiment: Experiment, manifest: Manifest, dataset: Dataset) -> Finding:
+    try:
+        images, y_true = experiment.read_test_split()
+        same = np.array_equal(images, dataset.test_pixels) and np.array_equal(y_true, dataset.test.labels)
+    except Exception as error:  # zipfile, zlib and numpy each raise their own for a damaged file
+        return Finding(check="data set", ok=False, text=f"test_split.npz cannot be read ({error})")
+    if not same:
+        return Finding(check="data set", ok=False, text="test_split.npz is not the data set's test split")
+    return Finding(check="data set", ok=True, text=check_dataset(dataset, manifest))
+
+
+def _trial_finding(experiment: Experiment, trial: TrialConfig, dataset: Dataset | None) -> Finding:
+    record = experiment.read_done(trial.trial_id)
+    if record is None:
+        return Finding(check=trial.trial_id, ok=False, text="not finished, or done.json is damaged")
+    problems = damaged_files(experiment, record)
+    if tuple(replicate.seed for replicate in record.replicates) != trial.seeds:
+        problems.append("its record has other seeds than the manifest")
+    if problems or dataset is None:
+        whole = f"{len(record.files) + 1} files whole"
+        return Finding(check=trial.trial_id, ok=not problems, text=", ".join(problems) or whole)
+    problems, drift = _recomputed(experiment, trial, record, dataset)
+    equal = f"test scores of {len(record.replicates)} models equal"
+    return Finding(
+        check=trial.trial_id,
+        ok=not problems,
+        text=", ".join(problems) or f"{len(record.files) + 1} files whole, {drift or equal}",
+    )
+
+
+def _recomputed(
+    experiment: Experiment, trial: TrialConfig, record: DoneRecord, dataset: Dataset
+) -> tuple[list[str], str]:
+    """Gives the problems of the scores computed again from the weights, and in words how far they drifted elsewhere."""
+    from sweep.trial import fingerprint, score_test_split
+
+    where = record.fingerprints[-1][1]
+    num_threads, device = int(where["num_threads"]), _device(where)
+    state = _checkpoint(experiment, record)["engine_state"]
+    parameters = state["parameters"]
+    problems = [
+        f"the parameters of seed {replicate.seed} are not those recorded"
+        for replicate, values in zip(record.replicates, parameters, strict=True)
+        if hashlib.sha256(values.contiguous().numpy().tobytes()).hexdigest() != replicate.parameters_sha256
+    ]
+    losses, logits = score_test_split(trial, dataset, state, num_threads=num_threads, device=device)
+    recorded = experiment.read_predictions(record.trial_id)
+    y_pred = logits.argmax(2).numpy()
+    num_classes = len(dataset.class_names)
+    confusions = [metrics.confusion_matrix(dataset.test.labels, row, num_classes) for row in y_pred]
+    scores = [
+        (loss, metrics.accuracy(confusion), *metrics.class_scores(confusion).macro())
+        for loss, confusion in zip(losses, confusions, strict=True)
+    ]
+    expected = [(r.test_loss, r.test_accuracy, r.precision, r.recall, r.f1) for r in record.replicates]
+    # Recorded predictions and recorded scores must agree wherever they are read.
+    if [metrics.accuracy(confusion) for confusion in recorded.test_confusion] != [row[1] for row in expected]:
+        problems.append("the recorded confusion matrices do not give the recorded accuracies")
+    moved = _changes([where], fingerprint(num_threads=num_threads, device=device))
+    if not moved:
+        if not (np.array_equal(y_pred, recorded.y_pred) and np.array_equal(confusions, recorded.test_confusion)):
+            problems.append("the weights give other predictions than those recorded")
+        if not np.array_equal(scores, expected, equal_nan=True):
+            problems.append("the weights give other test scores than those recorded")
+        return problems, ""
+    drift = float(np.abs(np.subtract(scores, expected)[:, 1]).max())
+    if drift > _ACCURACY_MAY_DRIFT:
+        problems.append(f"the weights give test accuracies that differ by {drift:.4f}")
+    return problems, f"on another machine than recorded ({moved}) the test accuracies differ by at most {drift:.4f}"
+
+
+def _same_bits_finding(experiment: Experiment, copy: Experiment, recorded: DoneRecord, again: DoneRecord) -> Finding:
+    different = []
+    if [r.parameters_sha256 for r in recorded.replicates] != [r.parameters_sha256 for r in again.replicates]:
+        different.append("parameters")
+    before, after = (files.read_predictions(recorded.trial_id) for files in (experiment, copy))
+    if not _same_predictions(before, after):
+        different.append("predictions")
+    if repr(recorded.history) != repr(again.history):  # NaN equals itself as a text
+        different.append("history")
+    if different:
+        drift = _drift_finding(experiment, copy, recorded, again).text
+        return Finding(check="bits", ok=False, text=f"{', '.join(different)} not as recorded: {drift}")
+    models = f"{len(again.replicates)} models x {len(again.history['train_loss'])} epochs"
+    return Finding(check="bits", ok=True, text=f"{models}: parameters, predictions and history equal in every bit")
+
+
+def _drift_finding(experiment: Experiment, copy: Experiment, recorded: DoneRecord, again: DoneRecord) -> Finding:
+    before, after = (
+        _checkpoint(files, record)["engine_state"]["parameters"]
+        for files, record in ((experiment, recorded), (copy, again))
+    )
+    parameters = float((before - after).abs().max())
+    accuracies = [
+        new.test_accuracy - old.test_accuracy for old, new in zip(recorded.replicates, again.replicates, strict=True)
+    ]
+    return Finding(
+        check="drift",
+        ok=True,
+        text=f"parameters differ by at most {parameters:.3g}, test accuracies by {min(accuracies):+.4f} to "
+        f"{max(accuracies):+.4f}",
+    )
+
+
+def _same_predictions(one: Predictions, other: Predictions) -> bool:
+    return all(
+        np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True)
+        for name in ("test_logits", "y_pred", "test_confusion", "validation_confusion")
+    )
+
+
+def _checkpoint(experiment: Experiment, record: DoneRecord) -> Mapping[str, Any]:
+    from sweep.trial import load_checkpoint
+
+    (file,) = [file for file in record.files if file.endswith(".pt")]
+    return load_checkpoint(experiment.storage.read(f"trials/{record.trial_id}/{file}"))
+
+
+def _device(where: Mapping[str, Any]) -> str:
+    import torch
+
+    return "cuda" if where["device"] != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def _changes(recorded: Sequence[Mapping[str, Any]], here: Mapping[str, Any]) -> str:
+    changed = [
+        f"{key} {where.get(key)} -> {here[key]}" for where in recorded for key in here if where.get(key) != here[key]
+    ]
+    return ", ".join(dict.fromkeys(changed))

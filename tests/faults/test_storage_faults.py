@@ -1,0 +1,84 @@
+"""A storage path that is full or cannot be written: real mounts, skipped where mounting is not allowed."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from harness import NAME, WORDS, Case, Numbers, check_promise, resume_command
+
+
+@pytest.fixture
+def small_disk(case: Case) -> Iterator[Case]:
+    """A case whose storage path is a file system of its own, of 8 MB."""
+    case.storage.mkdir()
+    _mount(case, "-t", "tmpfs", "-o", "size=8m", "tmpfs")
+    yield case
+    subprocess.run(["umount", str(case.storage)], check=True)
+
+
+def test_full_disk_stops_the_sweep_and_harms_nothing(small_disk: Case, cluster: str, truth: dict[str, Numbers]) -> None:
+    case = small_disk
+    filler = case.storage / "filler"
+    case.set_faults({"slow_epoch_s": 0.1})
+    run = case.start("run", *WORDS, address=cluster)
+    run.until_epochs(4)
+    _fill(filler)
+    assert run.wait() == 1, run.output
+    assert f"cannot use {case.storage}" in run.output
+    assert "no space is left; free some, then run the same command again" in run.output
+    assert "retrying" not in run.output
+    assert "Traceback" not in run.output
+    resume_command(run.last_line)
+
+    refused = case.sweep("resume", NAME, address=cluster)
+    assert refused.process.returncode == 2, refused.output
+    assert "free some" in refused.last_line
+    assert "Ray" not in refused.output
+    for file in case.storage.rglob("*.json"):
+        json.loads(file.read_bytes())
+
+    filler.unlink()
+    case.set_faults()
+    again = case.sweep("resume", NAME, address=cluster)
+    assert again.process.returncode == 0, again.output
+    check_promise(case, truth)
+
+
+def test_too_little_space_is_found_before_training(small_disk: Case, cluster: str) -> None:
+    refused = small_disk.sweep("run", *WORDS, "seeds=0..99", address=cluster)
+    assert refused.process.returncode == 2
+    assert "8.4 MB free, the sweep needs about" in refused.last_line
+    assert list(small_disk.storage.iterdir()) == []
+
+
+def test_read_only_storage_is_refused_in_one_line(small_disk: Case) -> None:
+    case = small_disk
+    subprocess.run(["mount", "-o", "remount,ro", str(case.storage)], check=True)
+    refused = case.sweep("run", *WORDS)
+    assert refused.process.returncode == 2
+    assert len(refused.output.splitlines()) == 1
+    assert "read-only" in refused.output
+    doctor = case.sweep("doctor", *WORDS)
+    assert doctor.process.returncode == 1
+    assert "read-only" in doctor.output
+    subprocess.run(["mount", "-o", "remount,rw", str(case.storage)], check=True)
+    assert list(case.storage.iterdir()) == []
+
+
+def _mount(case: Case, *words: str) -> None:
+    mounted = subprocess.run(["mount", *words, str(case.storage)], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"mounting is not allowed here: {mounted.stderr.strip()}")
+
+
+def _fill(file: object) -> None:
+    with open(str(file), "wb", buffering=0) as stream:
+        try:
+            for size in (65536, 1):
+                while True:
+                    stream.write(bytes(size))
+                    if size == 1 and stream.tell() > 9_000_000:
+                        return
+        except OSError:
+            return
