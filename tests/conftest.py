@@ -1,32 +1,15 @@
 """What several test files share: small real data, and one real sweep through Ray."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command import run_command
 
 from sweep.config import SweepConfig, TrialConfig, load_sweep
 from sweep.datasets import Dataset, load_dataset
 from sweep.records import Experiment
 from sweep.storage import Storage
-
-Command = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def run_command(*words: str, cwd: Path, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
-    """Runs `sweep WORDS` as a user would, in a process of its own."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("RAY_", "TUNE_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "sweep", *words],
-        cwd=cwd,
-        env={**environment, "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-    )
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import run_command
+from command import run_command
 
 from sweep.cli import main
 from sweep.records import open_experiment
