@@ -3,6 +3,7 @@
     python scripts/bench.py                          everything, about half an hour on two quiet cores
     python scripts/bench.py --only engines           the engines, microseconds per model step
     python scripts/bench.py --only sweeps overhead   whole commands
+    python scripts/bench.py --only reports           `sweep report` of made-up experiments
 
 What is compared runs in turns, `--rounds` times; every number is a median, with the smallest and largest in brackets.
 """
@@ -17,6 +18,7 @@ from typing import Any
 
 from benchmarks.commands import floor_of_sweep_s, measure_overhead, measure_sweeps
 from benchmarks.engines import measure_engines
+from benchmarks.reports import measure_reports
 from benchmarks.values import shown, summary
 from tabulate import tabulate
 
@@ -27,7 +29,9 @@ from sweep.plan import hardware, versions
 def main() -> None:
     """Runs the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=["engines", "sweeps", "overhead"], default=[], metavar="PART")
+    parser.add_argument(
+        "--only", nargs="+", choices=["engines", "sweeps", "overhead", "reports"], default=[], metavar="PART"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--activations", nargs="+", choices=ACTIVATIONS, default=list(ACTIVATIONS))
     parser.add_argument("--loss", choices=LOSSES, default="cross_entropy")
@@ -44,6 +48,7 @@ def main() -> None:
             ),
             "sweeps": lambda: measure_sweeps(folder, rounds=options.rounds, num_epochs=options.epochs),
             "overhead": lambda: measure_overhead(folder, rounds=options.rounds, counts=options.trials),
+            "reports": lambda: measure_reports(folder, rounds=options.rounds),
         }
         measured: dict[str, Any] = {
             "hardware": hardware(),
@@ -123,7 +128,21 @@ def overhead_table(measured: dict[str, Any]) -> str:
     return tabulate(rows, headers="keys")
 
 
-TABLES = {"engines": engines_table, "sweeps": sweeps_table, "overhead": overhead_table}
+def reports_table(measured: dict[str, Any]) -> str:
+    """Shows a row per size of experiment."""
+    rows = [
+        {
+            "trials x 5 seeds": trials,
+            "sweep report, s": shown(row["wall_s"], 1),
+            "of CPU, s": shown(row["cpu_s"], 1),
+            "memory, GB": shown(row["memory_gb"], 2),
+        }
+        for trials, row in measured["reports"].items()
+    ]
+    return tabulate(rows, headers="keys")
+
+
+TABLES = {"engines": engines_table, "sweeps": sweeps_table, "overhead": overhead_table, "reports": reports_table}
 
 
 def _ratio(slow: dict[str, float], fast: dict[str, float]) -> float:
