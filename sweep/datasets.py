@@ -25,6 +25,16 @@ _IDX_FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
+_DIGITS = tuple(str(digit) for digit in range(10))
+# Source: the `classes` of torchvision's data sets.
+_CLASS_NAMES = {
+    "MNIST": _DIGITS,
+    "FashionMNIST": (
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ),
+    "KMNIST": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+}
 
 Pixels = NDArray[np.generic]
 Labels = NDArray[np.int64]
@@ -172,7 +182,7 @@ def _read_mnist(data_dir: str | None) -> _Raw:
             raise DatasetError(f"{target} is broken: its SHA-256 is not {expected}; remove it, then run again")
         content = _unpack((packed / f"{file}.xz").read_bytes(), f"{packed}/{file}.xz", expected)
         Storage(raw).write(file, content)
-    return _from_torchvision("MNIST", folder)
+    return _from_idx_files("MNIST", raw)
 
 
 def _unpack(content: bytes, file: str, expected: str) -> bytes:
@@ -191,11 +201,11 @@ def _file_sha256(file: Path) -> str:
 
 
 def _read_torchvision(kind: str, title: str, data_dir: str | None) -> _Raw:
-    import torchvision
-
     folder = Path(data_dir) if data_dir else cache_folder()
     raw = folder / kind / "raw"
     if not all((raw / file).exists() for file in _IDX_FILES):
+        import torchvision
+
         try:
             getattr(torchvision.datasets, kind)(folder, download=True)
         except Exception as error:  # torchvision raises whatever urllib, gzip and the file system raise
@@ -203,26 +213,40 @@ def _read_torchvision(kind: str, title: str, data_dir: str | None) -> _Raw:
                 f"{title} is not in {folder} and cannot be downloaded ({_brief(error)}); "
                 f"put its four IDX files into {raw}, or point --data-dir to a folder that has {kind}/raw"
             ) from error
-    return _from_torchvision(kind, folder)
+    return _from_idx_files(kind, raw)
 
 
-def _from_torchvision(kind: str, folder: Path) -> _Raw:
-    import torchvision
-
+def _from_idx_files(kind: str, raw: Path) -> _Raw:
+    """Reads what torchvision's class would, without torchvision, whose import takes longer than all else here."""
     try:
-        train, test = (getattr(torchvision.datasets, kind)(folder, train=train) for train in (True, False))
-    except Exception as error:  # a truncated IDX file shows as a ValueError, RuntimeError or AssertionError
-        raise DatasetError(
-            f"a file in {folder}/{kind}/raw is broken ({_brief(error)}); remove it, then run again"
-        ) from error
+        train_images, train_labels, test_images, test_labels = (_read_idx(raw / file) for file in _IDX_FILES)
+        if (len(train_images), len(test_images)) != (len(train_labels), len(test_labels)):
+            raise ValueError("there is not one label for each image")
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"a file in {raw} is broken ({_brief(error)}); remove it, then run again") from error
     return _Raw(
-        train_images=train.data.numpy(),
-        train_labels=train.targets.numpy(),
-        test_images=test.data.numpy(),
-        test_labels=test.targets.numpy(),
-        class_names=tuple(name.split(" - ")[0] if kind == "MNIST" else name for name in train.classes),
+        train_images=train_images,
+        train_labels=train_labels.astype(np.int64),
+        test_images=test_images,
+        test_labels=test_labels.astype(np.int64),
+        class_names=_CLASS_NAMES[kind],
         largest=255,
     )
+
+
+def _read_idx(file: Path) -> NDArray[np.uint8]:
+    """Reads an IDX file of bytes: two zero bytes, the type 8, the number of axes, big-endian sizes, the values.
+
+    Source: "The MNIST database of handwritten digits", LeCun, Cortes and Burges.
+    """
+    content = file.read_bytes()
+    if content[:3] != b"\0\0\x08":
+        raise ValueError(f"{file.name} is no IDX file of bytes")
+    sizes = np.frombuffer(content, ">u4", count=content[3], offset=4)
+    values = np.frombuffer(content, np.uint8, offset=4 + sizes.nbytes)
+    if values.size != sizes.prod(dtype=np.int64):
+        raise ValueError(f"{file.name} has {values.size:,} values, not the {sizes.prod(dtype=np.int64):,} it announces")
+    return values.reshape(sizes)
 
 
 def _read_digits(data_dir: str | None) -> _Raw:
@@ -237,7 +261,7 @@ def _read_digits(data_dir: str | None) -> _Raw:
         train_labels=labels[train],
         test_images=images[test],
         test_labels=labels[test],
-        class_names=tuple(str(digit) for digit in range(10)),
+        class_names=_DIGITS,
         largest=16,
     )
 

@@ -77,13 +77,21 @@ def test_a_truncated_packed_file_is_named_with_its_hash() -> None:
         datasets._unpack(packed[: len(packed) // 2], "some.xz", "abc")
 
 
-def test_fashion_mnist_is_read_from_torchvisions_layout(tmp_path: Path, cache: Path) -> None:
-    # The four IDX files of MNIST stand in for those of Fashion-MNIST, which has the same format and sizes.
+@pytest.mark.parametrize(
+    ("name", "kind"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST"), ("kmnist", "KMNIST")]
+)
+def test_idx_files_are_read_as_torchvision_reads_them(tmp_path: Path, name: str, kind: str) -> None:
+    # The four IDX files of MNIST stand in for those of the others, which have the same format and sizes.
     load_dataset("mnist", data_dir=str(tmp_path))
-    (tmp_path / "MNIST").rename(tmp_path / "FashionMNIST")
-    dataset = load_dataset("fashion_mnist", validation_size=100, data_dir=str(tmp_path))
-    assert dataset.class_names[0] == "T-shirt/top"
-    assert len(dataset.train.labels) == 59_900
+    if kind != "MNIST":
+        (tmp_path / "MNIST").rename(tmp_path / kind)
+    dataset = load_dataset(name, data_dir=str(tmp_path))
+    for split, train in ((dataset.train, True), (dataset.test, False)):
+        expected = getattr(torchvision.datasets, kind)(tmp_path, train=train)
+        assert np.array_equal(split.labels, expected.targets.numpy())
+        pixels = np.rint((split.images + 1) * 127.5).astype(np.uint8)
+        assert np.array_equal(pixels, expected.data.numpy().reshape(len(pixels), -1))
+        assert dataset.class_names == tuple(title.split(" - ")[0] for title in expected.classes)
 
 
 def test_a_truncated_idx_file_is_one_line(tmp_path: Path, cache: Path) -> None:
