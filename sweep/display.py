@@ -47,6 +47,10 @@ class Lines:
         if not self._quiet:
             self._console.print(text, style="dim", highlight=False, soft_wrap=True)
 
+    def warn(self, text: str) -> None:
+        """Shows one line that must be seen, also if quiet."""
+        self._console.print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+
     def begin(self, manifest: Manifest, left: list[TrialConfig]) -> None:
         """Training starts; the trials that are not `left` are finished."""
         self._trials = {trial.trial_id: trial for trial in left}

@@ -49,7 +49,10 @@ def examine(
         return check_space(storage, manifest, left)
 
     yield _finding("versions", lambda: check_versions(experiment.read_manifest()))
-    yield _finding("resources", lambda: _resources_line(sweep, address))
+    if address:
+        yield from _cluster_findings(sweep, experiment.storage, address)
+    else:
+        yield _finding("resources", lambda: _local_resources(sweep))
     yield _finding("data set", dataset_line)
     yield _finding("storage", lambda: check_storage(experiment.storage))
     yield _finding("space", space_line)
@@ -120,13 +123,23 @@ def _size(gb: float) -> str:
     return f"{gb:.1f} GB" if gb >= 1 else f"{1000 * gb:.1f} MB"
 
 
-def _resources_line(sweep: SweepConfig, address: str | None) -> str:
-    from sweep.tuning import Cluster, check_resources, local_node
+def _local_resources(sweep: SweepConfig) -> str:
+    from sweep.tuning import check_resources, local_node
 
-    if not address:
-        return check_resources(sweep.resources, [local_node(gpus=sweep.resources.num_gpus != 0)])
-    with Cluster(address) as cluster:
-        return f"{len(cluster.nodes)} nodes, {check_resources(sweep.resources, cluster.nodes)}"
+    return check_resources(sweep.resources, [local_node(gpus=sweep.resources.num_gpus != 0)])
+
+
+def _cluster_findings(sweep: SweepConfig, storage: Storage, address: str) -> Iterator[Finding]:
+    from sweep.tuning import Cluster, check_nodes, check_resources
+
+    try:
+        with Cluster(address) as cluster:
+            text = cluster.warning or f"the cluster at {address} answers, with token authentication"
+            yield Finding(check="cluster", ok=True, text=text)
+            yield _finding("nodes", lambda: check_nodes(storage))
+            yield _finding("resources", lambda: check_resources(sweep.resources, cluster.nodes))
+    except SweepError as error:
+        yield Finding(check="cluster", ok=False, text=str(error))
 
 
 def _finding(check: str, line: Callable[[], str]) -> Finding:

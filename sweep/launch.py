@@ -38,6 +38,9 @@ class Display(Protocol):
     def say(self, text: str) -> None:
         """Shows one line."""
 
+    def warn(self, text: str) -> None:
+        """Shows one line that must be seen."""
+
     def begin(self, manifest: Manifest, left: list[TrialConfig]) -> None:
         """Training starts; the trials that are not `left` are finished."""
 
@@ -159,7 +162,7 @@ class _Run:
         self._problem = ""
 
     def train(self) -> Outcome:
-        from sweep.tuning import Cluster, check_resources, local_node, share_of_gpu
+        from sweep.tuning import Cluster, check_nodes, check_resources, local_node, share_of_gpu
 
         # Read again: before the lock was ours another driver may have made or extended the experiment.
         manifest = _wanted_manifest(self._sweep, self._launch)
@@ -177,6 +180,10 @@ class _Run:
             object_store_gb = _object_store_gb(self._sweep.dataset)
             with Cluster(self._launch.address, object_store_gb=object_store_gb, on_lost=self._ray_lost) as cluster:
                 self._take_signals()
+                if cluster.warning:
+                    self._display.warn(cluster.warning)
+                if self._launch.address:
+                    self._display.say(check_nodes(self._experiment.storage))
                 self._display.say(check_resources(resources, cluster.nodes))
                 num_gpus = share_of_gpu(resources, cluster.nodes)
                 if manifest and resources.num_gpus == "auto" and manifest.fingerprint["device"] == "cpu":
@@ -287,8 +294,8 @@ class _Run:
         if not self._ended.wait(_EPOCH_MAY_END_WITHIN_S):
             self._leave_now()
 
-    def _ray_lost(self, process_name: str) -> None:
-        self._leave(1, f"error: Ray's process {process_name} has ended, killed perhaps for want of memory")
+    def _ray_lost(self, what: str) -> None:
+        self._leave(1, f"error: {what}")
 
     def _leave_now(self) -> None:
         self._leave(128 + self._signal_number, "stopped")

@@ -5,12 +5,15 @@ The only room that imports ray. Ray schedules and restarts; what happened is rea
     callbacks.py    what Tune calls in the driver
     cluster.py      starts a private local cluster or joins the user's, and checks that a trial can run on it
     guard.py        a small process that outlives a killed driver and ends the Ray processes it left behind
+    join.py         finds out what is at an address before Ray joins it; probe.py is the program that asks
     loop.py         runs trials through Tune, and passes on what they report
+    nodes.py        compares every node of a joined cluster with the driver: versions, storage path
     trainable.py    what a worker executes
-    watch.py        notices that Ray's processes have ended under a running driver
+    watch.py        notices that Ray's processes, or the head of a joined cluster, have ended under a running driver
 """
 
 from sweep.tuning.cluster import Cluster, Node, check_resources, local_node, share_of_gpu
 from sweep.tuning.loop import run_trials
+from sweep.tuning.nodes import check_nodes
 
-__all__ = ["Cluster", "Node", "check_resources", "local_node", "run_trials", "share_of_gpu"]
+__all__ = ["Cluster", "Node", "check_nodes", "check_resources", "local_node", "run_trials", "share_of_gpu"]

@@ -9,6 +9,9 @@ from ray.tune import Callback, Stopper
 from sweep.errors import StorageError
 from sweep.records import Experiment
 
+# In what Ray says of an actor whose node is gone; it has no other sign.
+_NODE_LOST = "node has died"
+
 
 class Listener(Protocol):
     """Whoever wants to know how the trials are doing; called from the thread that runs them."""
@@ -77,8 +80,11 @@ class PassOn(_NeverSaved, Callback):
             self._listener.epoch(trial_id, result)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A worker was lost, and Tune starts the trial again."""
-        self._listener.retried(trial.config["trial_id"], "its worker or node was lost")
+        """A worker or a node was lost, and Tune starts the trial again; a lost node uses up no retry of the trial."""
+        node_lost = _NODE_LOST in str(trial.get_error())
+        if node_lost:
+            trial.run_metadata.num_failures -= 1
+        self._listener.retried(trial.config["trial_id"], f"its {'node' if node_lost else 'worker'} was lost")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker was lost once too often."""

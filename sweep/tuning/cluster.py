@@ -7,8 +7,8 @@ checks before anything is trained, and the messages are here.
 import contextlib
 import logging
 import os
-import socket
-from collections.abc import Callable, Sequence
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from sweep.config import Resources
 from sweep.errors import ResourceError
 from sweep.tuning.guard import Guard
+from sweep.tuning.join import UNPROTECTED, find_head
 from sweep.tuning.watch import Watch
 
 _QUIET = {
@@ -49,10 +50,13 @@ class Cluster:
     Args:
         address: Of the user's cluster ("host:port" or "auto"); None starts a private one and stops it again.
         object_store_gb: Memory for the data set on a private cluster, in GB.
-        on_lost: Called from a thread, with the name of a process of Ray's that has ended meanwhile.
+        on_lost: Called from a thread, with what of Ray has been lost meanwhile.
+
+    Attributes:
+        warning: What the user should know about the cluster that was joined, "" if there is nothing.
 
     Raises:
-        ResourceError: on entering, if no cluster answers at the address.
+        ResourceError: on entering, if no cluster answers at the address or it does not accept our token.
     """
 
     def __init__(
@@ -60,24 +64,31 @@ class Cluster:
         address: str | None = None,
         *,
         object_store_gb: float = 0.5,
-        on_lost: Callable[[str], None] = lambda name: None,
+        on_lost: Callable[[str], None] = lambda what: None,
     ) -> None:
         self._address = address
         self._object_store_gb = object_store_gb
         self._on_lost = on_lost
+        self.warning = ""
+        self._environment_before: dict[str, str | None] = {}
         self._guard: Guard | None = None
         self._watch: Watch | None = None
 
     def __enter__(self) -> "Cluster":
         os.environ |= {key: os.environ.get(key, value) for key, value in _QUIET.items()}
-        if self._address:
-            _check_address(self._address)
+        head = find_head(self._address) if self._address else None
+        if head:
+            self.warning = "" if head.tokens else UNPROTECTED
+            self._authenticate({"RAY_AUTH_MODE": "token" if head.tokens else "disabled"})
+        else:
+            # Ray's processes listen on all interfaces; the token never leaves their environment.
+            self._authenticate({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
         import ray
 
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         try:
-            if self._address:
-                ray.init(address=self._address, **quiet)
+            if head:
+                ray.init(address=head.address, **quiet)
             else:
                 self._guard = Guard()
                 ray.init(
@@ -87,17 +98,17 @@ class Cluster:
                     include_dashboard=False,
                     **quiet,
                 )
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             self.__exit__(None, None, None)
-            if not self._address:
+            if not head:
                 raise
             raise ResourceError(
-                f"cannot join the Ray cluster at {self._address} ({str(error).splitlines()[0]}); "
+                f"cannot join the Ray cluster at {head.address} ({' '.join(str(error).split())}); "
                 "check that it runs with `ray status`, or leave --address out"
             ) from error
         # Its tracebacks of lost workers say less than our line about the same trial.
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-        self._watch = Watch(self._on_lost)
+        self._watch = Watch(self._on_lost, head=head.address if head else None)
         return self
 
     def __exit__(
@@ -111,6 +122,16 @@ class Cluster:
             ray.shutdown()
         if self._guard:
             self._guard.release()
+        self._authenticate(self._environment_before)
+
+    def _authenticate(self, environment: Mapping[str, str | None]) -> None:
+        """Sets Ray's way of authentication for this process and those it starts; None removes a variable."""
+        self._environment_before = {name: os.environ.pop(name, None) for name in environment}
+        os.environ.update({name: value for name, value in environment.items() if value is not None})
+        from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
+
+        Config.initialize("")  # what Ray read when it was first imported
+        AuthenticationTokenLoader.instance().reset_cache()
 
     @property
     def nodes(self) -> list[Node]:
@@ -164,23 +185,3 @@ def check_resources(resources: Resources, nodes: Sequence[Node]) -> str:
         )
     limit = resources.max_concurrent or at_a_time
     return f"{min(at_a_time, limit):g} trials at a time, {resources.num_cpus} CPUs and {gpus:g} GPUs each"
-
-
-def _check_address(address: str) -> None:
-    """A wrong address would cost a minute of silence inside Ray."""
-    if address.startswith("ray://"):
-        raise ResourceError(
-            "ray:// (Ray Client) is not supported: the sweep would lose its connection with its progress; "
-            "run sweep on a node of the cluster with --address auto, or give the head's host:6379"
-        )
-    if address == "auto":
-        return
-    host, colon, port = address.rpartition(":")
-    if not colon or not port.isdigit():
-        raise ResourceError(f"{address!r} is no Ray address; write host:port (the head's port is usually 6379) or auto")
-    try:
-        socket.create_connection((host, int(port)), timeout=5).close()
-    except (OSError, OverflowError) as error:
-        raise ResourceError(
-            f"nothing answers at {address} ({error}); check the address with `ray status` on the head node"
-        ) from None
