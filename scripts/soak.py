@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil
 
 from sweep.records import Checkpoint, Experiment
-from sweep.storage import Storage
+from sweep.storage import LocalStorage
 from sweep.trial import TrialRun
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "faults"))
@@ -164,7 +164,7 @@ def durability(words: list[str], folder: Path | None) -> None:
         for turn in range(_ROUNDS):
             for trial in manifest.trials:
                 for every in (1, 1000):
-                    experiment = _TimedExperiment(Storage(scratch).folder(f"{turn}-{every}"))
+                    experiment = _TimedExperiment(LocalStorage(scratch).folder(f"{turn}-{every}"))
                     start = time.perf_counter()
                     run = TrialRun(trial, dataset, experiment, checkpoint_every=every)
                     while not run.step():

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from sweep.config import SweepConfig, check_experiment_name, load_sweep
-from sweep.errors import SweepError
+from sweep.errors import ConfigError, SweepError
 from sweep.records import Experiment, list_experiments, open_experiment, read_records
-from sweep.storage import Storage
+from sweep.storage import open_storage
 
 if TYPE_CHECKING:
     from sweep.doctor import Finding
@@ -32,7 +32,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-StorageOption = Annotated[str, typer.Option("--storage", help="Folder of all experiments.")]
+StorageOption = Annotated[str, typer.Option("--storage", help="Folder of all experiments, or s3://bucket/prefix.")]
 AddressOption = Annotated[
     str | None, typer.Option(help="Ray cluster to join (host:port or auto); without it a private one is started.")
 ]
@@ -82,7 +82,7 @@ def resume(
     quiet: QuietOption = False,
 ) -> None:
     """Trains what is left of an experiment, then writes the report."""
-    experiment = open_experiment(Storage(storage), check_experiment_name(name))
+    experiment = open_experiment(open_storage(storage), check_experiment_name(name))
     manifest = experiment.read_manifest()
     assert manifest
     _launch(manifest.sweep, storage, name, address, data_dir, quiet=quiet, only_failed=failed)
@@ -91,8 +91,9 @@ def resume(
 @app.command()
 def status(name: str, storage: StorageOption = "experiments", as_json: JsonOption = False) -> None:
     """Say how far an experiment is."""
-    experiment = open_experiment(Storage(storage), check_experiment_name(name))
+    experiment = open_experiment(open_storage(storage), check_experiment_name(name))
     records = read_records(experiment)
+    epochs = experiment.checkpointed_epochs() if not records.complete else {}
     rows = [
         {
             "trial_id": trial.trial_id,
@@ -101,7 +102,7 @@ def status(name: str, storage: StorageOption = "experiments", as_json: JsonOptio
             else "failed"
             if trial.trial_id in records.failed
             else "left",
-            "epoch": trial.epochs if trial.trial_id in records.done else experiment.checkpointed_epoch(trial.trial_id),
+            "epoch": trial.epochs if trial.trial_id in records.done else epochs.get(trial.trial_id, 0),
             "epochs": trial.epochs,
             "reason": records.failed.get(trial.trial_id, ""),
         }
@@ -123,8 +124,9 @@ def status(name: str, storage: StorageOption = "experiments", as_json: JsonOptio
 def list_(storage: StorageOption = "experiments", as_json: JsonOption = False) -> None:
     """List the experiments in the storage path."""
     rows = []
-    for name in list_experiments(Storage(storage)):
-        records = read_records(open_experiment(Storage(storage), name))
+    opened = open_storage(storage)
+    for name in list_experiments(opened):
+        records = read_records(Experiment(opened.folder(name)))
         rows.append(
             {
                 "name": name,
@@ -159,7 +161,7 @@ def doctor(
 
     sweep = load_sweep(sweep_name, overrides or [])
     experiment_name = check_experiment_name(name or sweep.name)
-    findings = examine(sweep, Storage(storage), name=experiment_name, address=address, data_dir=data_dir)
+    findings = examine(sweep, open_storage(storage), name=experiment_name, address=address, data_dir=data_dir)
     sys.exit(_print_findings(findings, f"a sweep {sweep.name!r} can run"))
 
 
@@ -173,7 +175,7 @@ def verify(
     """Check every file of an experiment, and compute the test scores again from the weights. Exit code 1 if not so."""
     from sweep import verify as verifying
 
-    experiment = open_experiment(Storage(storage), check_experiment_name(name))
+    experiment = open_experiment(open_storage(storage), check_experiment_name(name))
     if trial:
         findings = verifying.retrain(experiment, trial, data_dir=data_dir)
         sys.exit(_print_findings(findings, f"{trial} trained again"))
@@ -190,7 +192,9 @@ def report(
     """Write the report of one experiment, or of several side by side."""
     from sweep.report import write_report
 
-    experiments = [open_experiment(Storage(storage), check_experiment_name(name)) for name in names]
+    if out and "://" in out:
+        raise ConfigError(f"--out {out} is no folder; a report is written to this machine, copy it from there")
+    experiments = [open_experiment(open_storage(storage), check_experiment_name(name)) for name in names]
     page = write_report(experiments, Path(out or f"reports/{'+'.join(names)}"))
     print(f"report: {page}")
 
@@ -222,7 +226,7 @@ def _launch(
     from sweep.launch import Launch, resume_command, run_sweep
 
     launch = Launch(
-        storage=Storage(storage),
+        storage=open_storage(storage),
         name=name,
         command=shlex.join(["sweep", *sys.argv[1:]]),
         address=address,

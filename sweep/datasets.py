@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.errors import DatasetError, unknown
-from sweep.storage import Storage
+from sweep.storage import LocalStorage
 
 _IDX_FILES = (
     "train-images-idx3-ubyte",
@@ -181,7 +181,7 @@ def _read_mnist(data_dir: str | None) -> _Raw:
         if target.exists() and data_dir:
             raise DatasetError(f"{target} is broken: its SHA-256 is not {expected}; remove it, then run again")
         content = _unpack((packed / f"{file}.xz").read_bytes(), f"{packed}/{file}.xz", expected)
-        Storage(raw).write(file, content)
+        LocalStorage(raw).write(file, content)
     return _from_idx_files("MNIST", raw)
 
 

@@ -45,7 +45,8 @@ def examine(
         if not loaded:
             raise SweepError("not checked, because the data set could not be read")
         manifest = loaded[0][1]
-        left = [trial for trial in manifest.trials if not experiment.read_done(trial.trial_id)]
+        done = experiment.read_all_done([trial.trial_id for trial in manifest.trials])
+        left = [trial for trial in manifest.trials if trial.trial_id not in done]
         return check_space(storage, manifest, left)
 
     yield _finding("versions", lambda: check_versions(experiment.read_manifest()))
@@ -111,6 +112,8 @@ def check_space(storage: Storage, manifest: Manifest, left: Sequence[TrialConfig
         left, num_parameters=[manifest.parameters(trial) for trial in left], dataset=manifest.dataset
     )
     free = storage.free_gb()
+    if free is None:
+        return f"not limited by an object store, at most about {_size(needed)} needed"
     if free < needed:
         raise StorageError(
             f"{storage} has {_size(free)} free, the sweep needs about {_size(needed)}; "

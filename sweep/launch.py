@@ -24,7 +24,7 @@ from sweep.doctor import check_dataset, check_space, check_storage, check_versio
 from sweep.errors import ClusterLostError, StorageError
 from sweep.lock import Lock
 from sweep.plan import check_same_sweep, extend_manifest, make_manifest
-from sweep.records import Experiment, Manifest
+from sweep.records import DoneRecord, Experiment, Manifest
 from sweep.storage import Storage
 from sweep.verify import damaged_files
 
@@ -130,7 +130,7 @@ def run_sweep(sweep: SweepConfig, launch: Launch, display: Display) -> Outcome:
     manifest = _wanted_manifest(sweep, launch)
     if manifest and not _left(experiment, manifest, launch):
         return read_outcome(experiment, manifest)
-    run = _Run(sweep, launch, display)
+    run = _Run(sweep, launch, display, made=manifest is not None)
     with run.signals(), experiment.storage.no_empty_folders():
         check_storage(experiment.storage)
         with Lock(experiment.storage, on_lost=run.lock_lost):
@@ -139,11 +139,12 @@ def run_sweep(sweep: SweepConfig, launch: Launch, display: Display) -> Outcome:
 
 def read_outcome(experiment: Experiment, manifest: Manifest, *, signal_number: int = 0, problem: str = "") -> Outcome:
     """Says how complete an experiment is."""
-    unfinished = [trial.trial_id for trial in manifest.trials if not experiment.read_done(trial.trial_id)]
+    trial_ids = [trial.trial_id for trial in manifest.trials]
+    done = experiment.read_all_done(trial_ids)
     return Outcome(
-        total=len(manifest.trials),
-        done=len(manifest.trials) - len(unfinished),
-        failed=tuple(trial_id for trial_id in unfinished if experiment.read_error(trial_id)),
+        total=len(trial_ids),
+        done=len(done),
+        failed=tuple(experiment.read_errors([trial_id for trial_id in trial_ids if trial_id not in done])),
         signal_number=signal_number,
         problem=problem,
     )
@@ -152,7 +153,8 @@ def read_outcome(experiment: Experiment, manifest: Manifest, *, signal_number: i
 class _Run:
     """One run of a driver that holds the experiment's lock."""
 
-    def __init__(self, sweep: SweepConfig, launch: Launch, display: Display) -> None:
+    def __init__(self, sweep: SweepConfig, launch: Launch, display: Display, *, made: bool) -> None:
+        self._made = made  # known without the storage, which may not answer when a signal comes
         self._sweep, self._launch, self._display = sweep, launch, display
         self._experiment = launch.experiment
         self._stop = threading.Event()
@@ -166,6 +168,7 @@ class _Run:
 
         # Read again: before the lock was ours another driver may have made or extended the experiment.
         manifest = _wanted_manifest(self._sweep, self._launch)
+        self._made = manifest is not None
         self._display.say(check_versions(manifest))
         left = _left(self._experiment, manifest, self._launch) if manifest else []
         if manifest:
@@ -239,16 +242,19 @@ class _Run:
         if manifest != self._experiment.read_manifest():
             self._experiment.write_test_split(images=dataset.test_pixels, y_true=dataset.test.labels)
             self._experiment.write_manifest(manifest)
-        for trial in left:
-            self._experiment.clear_error(trial.trial_id)
+        self._made = True
+        for trial_id in self._experiment.read_errors([trial.trial_id for trial in left]):
+            self._experiment.clear_error(trial_id)
         self._experiment.log_event(
             "run_started", command=self._launch.command, host=socket.gethostname(), pid=os.getpid(), left=len(left)
         )
+        self._experiment.storage.flush()
 
     def _train_trials(self, manifest: Manifest, dataset: Dataset, left: list[TrialConfig], num_gpus: float) -> Outcome:
         from sweep.tuning import run_trials
 
         start = time.monotonic()
+        recorder = _Recorder(self._experiment, self._display)
         self._display.begin(manifest, left)
         self._training = True
         try:
@@ -258,21 +264,31 @@ class _Run:
                 experiment=self._experiment,
                 resources=self._sweep.resources,
                 num_gpus=num_gpus,
-                listener=_Recorder(self._experiment, self._display),
+                listener=recorder,
                 stop=self._stop,
             )
         except (StorageError, ClusterLostError) as error:
             self._problem = str(error)
         finally:
             self._display.end()
-        outcome = read_outcome(self._experiment, manifest, signal_number=self._signal_number, problem=self._problem)
-        with contextlib.suppress(StorageError):  # the problem may be the storage itself
+        try:
+            outcome = read_outcome(self._experiment, manifest, signal_number=self._signal_number, problem=self._problem)
+        except StorageError as error:  # the problem may be the storage itself
+            return Outcome(
+                total=len(manifest.trials),
+                done=len(manifest.trials) - len(left) + recorder.num_done,
+                failed=(),
+                signal_number=self._signal_number,
+                problem=self._problem or str(error),
+            )
+        with contextlib.suppress(StorageError):
             self._experiment.log_event(
                 "run_finished",
                 outcome="complete" if outcome.complete else "interrupted" if self._signal_number else "incomplete",
                 wall_time_s=round(time.monotonic() - start, 3),
                 trials_done=outcome.done,
             )
+            self._experiment.storage.flush()
             self._experiment.storage.remove_abandoned()
         return outcome
 
@@ -305,10 +321,7 @@ class _Run:
         ending = threading.Thread(target=self._display.end, daemon=True)
         ending.start()
         ending.join(1.0)  # the thread that was interrupted may hold what the display waits for
-        made = False
-        with contextlib.suppress(StorageError):
-            made = "manifest.json" in self._experiment.storage.list()
-        advice = f"go on with: {resume_command(self._launch)}" if made else "nothing was trained"
+        advice = f"go on with: {resume_command(self._launch)}" if self._made else "nothing was trained"
         os.write(2, f"{reason}; {advice}\n".encode())
         os._exit(exit_code)
 
@@ -317,6 +330,7 @@ class _Recorder:
     """Writes down what happens for people to read, and passes it on to the display."""
 
     def __init__(self, experiment: Experiment, display: Display) -> None:
+        self.num_done = 0
         self._experiment, self._display = experiment, display
 
     def started(self, trial_id: str) -> None:
@@ -326,6 +340,7 @@ class _Recorder:
         self._display.epoch(trial_id, metrics)
 
     def done(self, trial_id: str, metrics: Mapping[str, float]) -> None:
+        self.num_done += 1
         self._log("trial_done", trial_id=trial_id, train_time_s=metrics["train_time_s"])
         self._display.done(trial_id, metrics)
 
@@ -367,13 +382,24 @@ def _wanted_manifest(sweep: SweepConfig, launch: Launch) -> Manifest | None:
 
 def _left(experiment: Experiment, manifest: Manifest, launch: Launch) -> list[TrialConfig]:
     """Manifest minus verified done records; with `only_failed`, those of them that failed."""
-    left = [trial for trial in manifest.trials if not _is_done(experiment, trial)]
-    return [trial for trial in left if experiment.read_error(trial.trial_id)] if launch.only_failed else left
+    done = _whole(experiment, experiment.read_all_done([trial.trial_id for trial in manifest.trials]))
+    left = [trial for trial in manifest.trials if trial.trial_id not in done]
+    if not launch.only_failed:
+        return left
+    failed = experiment.read_errors([trial.trial_id for trial in left])
+    return [trial for trial in left if trial.trial_id in failed]
 
 
-def _is_done(experiment: Experiment, trial: TrialConfig) -> bool:
-    record = experiment.read_done(trial.trial_id)
-    return record is not None and not damaged_files(experiment, record)
+def _whole(experiment: Experiment, records: Mapping[str, DoneRecord]) -> set[str]:
+    """Ids of the trials whose files are there; and, where the storage does not see to that, have the right hashes."""
+    if not experiment.storage.keeps_checksums:
+        return {trial_id for trial_id, record in records.items() if not damaged_files(experiment, record)}
+    there = experiment.storage.files("trials")
+    return {
+        trial_id
+        for trial_id, record in records.items()
+        if all(f"trials/{trial_id}/{file}" in there for file in record.files)
+    }
 
 
 def _object_store_gb(dataset: str) -> float:

@@ -24,6 +24,8 @@ from sweep.storage import Storage
 HEARTBEAT_S = 5.0
 STALE_AFTER_S = 60.0
 _FILE = "lock.json"
+# Always the same, so that an object store's reader, which asks for the size first, never gets half of a heartbeat.
+_SIZE = 512
 
 
 class Lock:
@@ -71,7 +73,7 @@ class Lock:
 
     def _content(self) -> bytes:
         process = psutil.Process()
-        return json.dumps(
+        content = json.dumps(
             {
                 "host": socket.gethostname(),
                 "pid": process.pid,
@@ -79,7 +81,8 @@ class Lock:
                 "heartbeat": time.time(),
                 "token": self._token,
             }
-        ).encode()
+        )
+        return content.ljust(_SIZE).encode()
 
     def _set_aside(self, holder: dict[str, Any] | None) -> None:
         """Removes a dead driver's lock; of several that try, each checks that it moved what it had read."""

@@ -20,7 +20,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -252,17 +252,13 @@ class Experiment:
 
     def read_events(self) -> list[dict[str, Any]]:
         """Gives the readable lines of `events.jsonl`, oldest first."""
-        try:
-            lines = self.storage.read("events.jsonl").decode(errors="replace").splitlines()
-        except FileNotFoundError:
-            return []
         events = []
-        for line in lines:
+        for line in self.storage.read_lines("events.jsonl"):
             try:
                 events.append(json.loads(line))
             except ValueError:
                 continue  # a line cut short by a crash
-        return events
+        return sorted(events, key=lambda event: str(event.get("time", "")))  # several hosts may have written
 
     # ---- trials
 
@@ -291,12 +287,17 @@ class Experiment:
                 return Checkpoint(epoch=int(epoch), file=file, sha256=digest, content=content)
             self.storage.rename(path, f"{path}.corrupt")
             self.log_event("checkpoint_corrupt", trial_id=trial_id, file=file)
+            self.storage.flush()  # a worker may be gone in a moment
         return None
 
-    def checkpointed_epoch(self, trial_id: str) -> int:
-        """The epoch of the newest checkpoint, unread; 0 if there is none."""
-        names = self._checkpoints(trial_id)
-        return int(_CHECKPOINT.fullmatch(names[-1])[1]) if names else 0  # type: ignore[index]
+    def checkpointed_epochs(self) -> dict[str, int]:
+        """The epoch of the newest checkpoint, unread, of each trial that has one."""
+        epochs: dict[str, int] = {}
+        for path in self.storage.files("trials"):
+            _, trial_id, name = path.split("/", 2)
+            if found := _CHECKPOINT.fullmatch(name):
+                epochs[trial_id] = max(epochs.get(trial_id, 0), int(found[1]))
+        return epochs
 
     def write_predictions(self, trial_id: str, predictions: Predictions) -> str:
         """Writes the predictions and gives the SHA-256 of the file."""
@@ -320,26 +321,13 @@ class Experiment:
 
     def read_done(self, trial_id: str) -> DoneRecord | None:
         """Gives the done record of a trial; None if there is none, or if it is damaged: then it is trained again."""
-        try:
-            fields = _unseal(self.storage.read(f"trials/{trial_id}/done.json"))
-            rows: list[dict[str, Any]] = [
-                {key: math.nan if value is None else value for key, value in row.items()}
-                for row in fields["replicates"]
-            ]
-            record = DoneRecord(
-                trial_id=fields["trial_id"],
-                replicates=tuple(ReplicateRecord(**row) for row in rows),
-                history={
-                    metric: [[math.nan if value is None else value for value in row] for row in epochs]
-                    for metric, epochs in fields["history"].items()
-                },
-                files=fields["files"],
-                fingerprints=tuple((epoch, fingerprint) for epoch, fingerprint in fields["fingerprints"]),
-                finished=fields["finished"],
-            )
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return None
-        return record if record.trial_id == trial_id else None
+        return self.read_all_done([trial_id]).get(trial_id)
+
+    def read_all_done(self, trial_ids: Sequence[str]) -> dict[str, DoneRecord]:
+        """Gives the done records of those of the trials that have one, in the order given."""
+        contents = self.storage.read_each([f"trials/{trial_id}/done.json" for trial_id in trial_ids])
+        records = zip(trial_ids, map(_done_record, contents), strict=True)
+        return {trial_id: record for trial_id, record in records if record and record.trial_id == trial_id}
 
     def write_error(self, trial_id: str, traceback: str) -> None:
         """Keeps the first traceback of a failed trial."""
@@ -347,10 +335,16 @@ class Experiment:
 
     def read_error(self, trial_id: str) -> str | None:
         """Gives the traceback of a failed trial, None if it did not fail."""
-        try:
-            return self.storage.read(f"trials/{trial_id}/error.txt").decode(errors="replace")
-        except FileNotFoundError:
-            return None
+        return self.read_errors([trial_id]).get(trial_id)
+
+    def read_errors(self, trial_ids: Sequence[str]) -> dict[str, str]:
+        """Gives the tracebacks of those of the trials that failed, in the order given."""
+        contents = self.storage.read_each([f"trials/{trial_id}/error.txt" for trial_id in trial_ids])
+        return {
+            trial_id: content.decode(errors="replace")
+            for trial_id, content in zip(trial_ids, contents, strict=True)
+            if content is not None
+        }
 
     def clear_error(self, trial_id: str) -> None:
         """Forgets that a trial failed, before it is run again."""
@@ -391,7 +385,7 @@ def open_experiment(storage: Storage, name: str) -> Experiment:
         ExperimentError: if there is none of that name, with the names that there are.
     """
     experiment = Experiment(storage.folder(name))
-    if "manifest.json" not in experiment.storage.list():
+    if not experiment.storage.exists("manifest.json"):
         names = list_experiments(storage)
         allowed = unknown("experiment", name, names) if names else f"unknown experiment {name!r}; there are none yet"
         raise ExperimentError(f"{allowed} (in {storage})")
@@ -400,7 +394,7 @@ def open_experiment(storage: Storage, name: str) -> Experiment:
 
 def list_experiments(storage: Storage) -> list[str]:
     """Names of the experiments in a storage path."""
-    return [name for name in storage.list() if "manifest.json" in storage.list(name)]
+    return [name for name in storage.list() if storage.exists(f"{name}/manifest.json")]
 
 
 def read_records(experiment: Experiment) -> ExperimentRecords:
@@ -412,13 +406,10 @@ def read_records(experiment: Experiment) -> ExperimentRecords:
     manifest = experiment.read_manifest()
     if manifest is None:
         raise ExperimentError(f"{experiment.storage} has no manifest.json; it is no experiment")
-    done, failed = {}, {}
-    for trial in manifest.trials:
-        record = experiment.read_done(trial.trial_id)
-        if record:
-            done[trial.trial_id] = record
-        elif error := experiment.read_error(trial.trial_id):
-            failed[trial.trial_id] = error.strip().splitlines()[-1]
+    trial_ids = [trial.trial_id for trial in manifest.trials]
+    done = experiment.read_all_done(trial_ids)
+    errors = experiment.read_errors([trial_id for trial_id in trial_ids if trial_id not in done])
+    failed = {trial_id: (error.strip().splitlines() or ["?"])[-1] for trial_id, error in errors.items()}
     return ExperimentRecords(
         experiment=experiment, manifest=manifest, done=done, failed=failed, events=experiment.read_events()
     )
@@ -427,6 +418,27 @@ def read_records(experiment: Experiment) -> ExperimentRecords:
 def utc_now() -> str:
     """The time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _done_record(content: bytes | None) -> DoneRecord | None:
+    try:
+        fields = _unseal(content or b"")
+        rows: list[dict[str, Any]] = [
+            {key: math.nan if value is None else value for key, value in row.items()} for row in fields["replicates"]
+        ]
+        return DoneRecord(
+            trial_id=fields["trial_id"],
+            replicates=tuple(ReplicateRecord(**row) for row in rows),
+            history={
+                metric: [[math.nan if value is None else value for value in row] for row in epochs]
+                for metric, epochs in fields["history"].items()
+            },
+            files=fields["files"],
+            fingerprints=tuple((epoch, fingerprint) for epoch, fingerprint in fields["fingerprints"]),
+            finished=fields["finished"],
+        )
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def _finite(value: Any) -> Any:

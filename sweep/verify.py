@@ -17,7 +17,7 @@ from sweep.datasets import Dataset, load_dataset
 from sweep.doctor import Finding, check_dataset
 from sweep.errors import ConfigError, ExperimentError, SweepError, unknown
 from sweep.records import DoneRecord, Experiment, Manifest, Predictions
-from sweep.storage import Storage
+from sweep.storage import LocalStorage
 
 # Another machine's rounding may turn the nearest of decisions, not more of them.
 _ACCURACY_MAY_DRIFT = 0.002
@@ -80,7 +80,7 @@ def retrain(experiment: Experiment, trial_id: str, *, data_dir: str | None = Non
     here = fingerprint(**options)
     moved = _changes([where for _, where in recorded.fingerprints], here)
     with tempfile.TemporaryDirectory(prefix="sweep-verify-") as folder:
-        copy = Experiment(Storage(folder))
+        copy = Experiment(LocalStorage(folder))
         run_trial(trials[trial_id], _dataset(manifest, data_dir), copy, **options)
         again = copy.read_done(trial_id)
         assert again

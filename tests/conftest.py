@@ -9,7 +9,7 @@ from command import run_command
 from sweep.config import SweepConfig, TrialConfig, load_sweep
 from sweep.datasets import Dataset, load_dataset
 from sweep.records import Experiment
-from sweep.storage import Storage
+from sweep.storage import LocalStorage
 
 
 @pytest.fixture(scope="session")
@@ -19,7 +19,7 @@ def digits() -> Dataset:
 
 @pytest.fixture
 def experiment(tmp_path: Path) -> Experiment:
-    return Experiment(Storage(tmp_path / "experiments" / "test"))
+    return Experiment(LocalStorage(tmp_path / "experiments" / "test"))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import numpy as np
 from sweep.config import SweepConfig, TrialConfig
 from sweep.metrics import accuracy, class_scores, confusion_matrix
 from sweep.records import DatasetRecord, DoneRecord, Experiment, Manifest, Predictions, ReplicateRecord
-from sweep.storage import Storage
+from sweep.storage import LocalStorage
 
 FINGERPRINT = {"processor": "made up", "torch": "0"}
 Score = Callable[[Mapping[str, Any], int], float]
@@ -86,7 +86,7 @@ def write_experiment(
         hardware={"processor": "made up", "cores": 2, "memory_gb": 4.0, "gpus": []},
         commit="0123456789abcdef",
     )
-    experiment = Experiment(Storage(root))
+    experiment = Experiment(LocalStorage(root))
     experiment.write_manifest(manifest)
     experiment.write_test_split(images=images, y_true=y_true)
     experiment.log_event("run_started", command=manifest.commands[0], host="somewhere", pid=1)

@@ -16,7 +16,7 @@ from command import run_command
 
 from sweep.cli import main
 from sweep.records import open_experiment
-from sweep.storage import Storage
+from sweep.storage import LocalStorage
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -138,7 +138,7 @@ def test_ray_says_nothing_and_leaves_nothing_in_the_folder(smoke_folder: Path) -
 
 
 def test_cross_entropy_and_sparse_cross_entropy_give_identical_rows(smoke_folder: Path) -> None:
-    experiment = open_experiment(Storage(smoke_folder / "experiments"), "smoke")
+    experiment = open_experiment(LocalStorage(smoke_folder / "experiments"), "smoke")
     manifest = experiment.read_manifest()
     assert manifest is not None
     parameters = {}

@@ -11,7 +11,7 @@ from sweep.doctor import Finding, check_dataset, check_space, check_versions, ex
 from sweep.errors import ExperimentError, StorageError
 from sweep.plan import make_manifest
 from sweep.records import Experiment, Manifest
-from sweep.storage import Storage
+from sweep.storage import LocalStorage
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def manifest() -> Manifest:
 
 
 def checked(tmp_path: Path, *overrides: str) -> dict[str, Finding]:
-    found = list(examine(load_sweep("smoke", overrides), Storage(tmp_path / "new"), name="smoke"))
+    found = list(examine(load_sweep("smoke", overrides), LocalStorage(tmp_path / "new"), name="smoke"))
     assert all("\n" not in str(finding) for finding in found)
     return {finding.check: finding for finding in found}
 
@@ -49,7 +49,7 @@ def test_data_set_that_is_not_there_is_found(tmp_path: Path) -> None:
 
 
 def test_damaged_manifest_is_found(tmp_path: Path) -> None:
-    Storage(tmp_path / "new" / "smoke").write("manifest.json", b"{")
+    LocalStorage(tmp_path / "new" / "smoke").write("manifest.json", b"{")
     assert "manifest.json is damaged" in checked(tmp_path)["data set"].text
 
 
@@ -64,9 +64,9 @@ def test_other_data_than_the_experiments_is_refused(manifest: Manifest) -> None:
 def test_too_little_space_is_refused_with_both_numbers(
     tmp_path: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage = Storage(tmp_path)
+    storage = LocalStorage(tmp_path)
     assert "free, at most about" in check_space(storage, manifest, manifest.trials)
-    monkeypatch.setattr(Storage, "free_gb", lambda self: 0.001)
+    monkeypatch.setattr(LocalStorage, "free_gb", lambda self: 0.001)
     with pytest.raises(StorageError, match=r"has 1\.0 MB free, the sweep needs about \d\d\.\d MB; free some space"):
         check_space(storage, manifest, manifest.trials)
 
@@ -80,5 +80,5 @@ def test_other_versions_than_the_experiments_are_said(manifest: Manifest) -> Non
 
 def test_doctor_reads_an_experiment_that_exists(tmp_path: Path, manifest: Manifest) -> None:
     other = dataclasses.replace(manifest, dataset=dataclasses.replace(manifest.dataset, sha256="0" * 64))
-    Experiment(Storage(tmp_path / "new" / "smoke")).write_manifest(other)
+    Experiment(LocalStorage(tmp_path / "new" / "smoke")).write_manifest(other)
     assert "restore the data" in checked(tmp_path)["data set"].text

@@ -17,7 +17,7 @@ import pytest
 from sweep import lock as locks
 from sweep.errors import ExperimentError
 from sweep.lock import STALE_AFTER_S, Lock, read_holder
-from sweep.storage import Storage
+from sweep.storage import LocalStorage, Storage
 
 
 def never() -> None:
@@ -38,7 +38,7 @@ def write_lock(storage: Storage, **changes: Any) -> None:
 
 @pytest.fixture
 def storage(tmp_path: Path) -> Storage:
-    return Storage(tmp_path / "experiment")
+    return LocalStorage(tmp_path / "experiment")
 
 
 def test_lock_is_held_within_and_gone_after(storage: Storage) -> None:

@@ -9,7 +9,7 @@ from sweep.datasets import Dataset
 from sweep.errors import ExperimentError
 from sweep.plan import make_manifest
 from sweep.records import Experiment, Manifest, Predictions, list_experiments, open_experiment, read_records
-from sweep.storage import Storage
+from sweep.storage import LocalStorage
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_the_last_two_checkpoints_are_kept(experiment: Experiment) -> None:
         experiment.write_checkpoint("a", epoch, f"content {epoch}".encode())
     names = experiment.storage.list("trials/a")
     assert [name.split("-")[1] for name in names] == ["0010", "0011"]
-    assert experiment.checkpointed_epoch("a") == 11
+    assert experiment.checkpointed_epochs() == {"a": 11}
     checkpoint = experiment.read_checkpoint("a")
     assert checkpoint is not None
     assert (checkpoint.epoch, checkpoint.content) == (11, b"content 11")
@@ -111,7 +111,7 @@ def test_the_first_error_of_a_trial_is_kept(experiment: Experiment) -> None:
 
 
 def test_an_experiment_that_is_not_there_lists_those_that_are(tmp_path: Path, manifest: Manifest) -> None:
-    storage = Storage(tmp_path)
+    storage = LocalStorage(tmp_path)
     (tmp_path / "a file").write_text("no experiment")
     with pytest.raises(ExperimentError, match="there are none yet"):
         open_experiment(storage, "mnist")
@@ -122,7 +122,7 @@ def test_an_experiment_that_is_not_there_lists_those_that_are(tmp_path: Path, ma
 
 
 def test_records_of_a_real_sweep_are_complete_and_plain_json(smoke_folder: Path) -> None:
-    experiment = open_experiment(Storage(smoke_folder / "experiments"), "smoke")
+    experiment = open_experiment(LocalStorage(smoke_folder / "experiments"), "smoke")
     records = read_records(experiment)
     assert records.complete
     assert list(records.done) == [trial.trial_id for trial in records.manifest.trials]

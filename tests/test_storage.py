@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import StorageError
-from sweep.storage import Storage
+from sweep.storage import LocalStorage
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return Storage(tmp_path / "a folder" / "ünder it")
+def storage(tmp_path: Path) -> LocalStorage:
+    return LocalStorage(tmp_path / "a folder" / "ünder it")
 
 
-def abandoned(storage: Storage, pid: int, host: str = "") -> Path:
+def abandoned(storage: LocalStorage, pid: int, host: str = "") -> Path:
     """A temporary file as its writer leaves it when it is killed."""
     file = storage.root / "trials" / f".tmp-{pid}-00000000@{host or socket.gethostname()[:64]}"
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -28,7 +28,7 @@ def abandoned(storage: Storage, pid: int, host: str = "") -> Path:
     return file
 
 
-def test_file_is_read_as_written_and_replaced_whole(storage: Storage) -> None:
+def test_file_is_read_as_written_and_replaced_whole(storage: LocalStorage) -> None:
     storage.write("trials/one/file", b"first")
     storage.write("trials/one/file", b"second")
     assert storage.read("trials/one/file") == b"second"
@@ -36,7 +36,7 @@ def test_file_is_read_as_written_and_replaced_whole(storage: Storage) -> None:
     assert os.listdir(storage.root / "trials/one") == ["file"]
 
 
-def test_folders_are_for_their_owner_only(storage: Storage, tmp_path: Path) -> None:
+def test_folders_are_for_their_owner_only(storage: LocalStorage, tmp_path: Path) -> None:
     storage.write("trials/one/file", b"")
     folders = [folder for folder in tmp_path.rglob("*") if folder.is_dir()]
     assert len(folders) == 4
@@ -44,7 +44,7 @@ def test_folders_are_for_their_owner_only(storage: Storage, tmp_path: Path) -> N
 
 
 def test_content_is_flushed_before_it_gets_its_name_and_the_folder_after(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage.write("file", b"")
     calls = []
@@ -55,7 +55,9 @@ def test_content_is_flushed_before_it_gets_its_name_and_the_folder_after(
     assert calls == ["flush", "rename", "flush"]
 
 
-def test_failed_write_keeps_the_old_file_and_leaves_nothing(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_keeps_the_old_file_and_leaves_nothing(
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     storage.write("file", b"old")
 
     def full(descriptor: int) -> None:
@@ -77,7 +79,7 @@ def test_failed_write_keeps_the_old_file_and_leaves_nothing(storage: Storage, mo
     ],
 )
 def test_errors_of_the_storage_are_explained_in_one_line(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch, number: int, says: str
+    storage: LocalStorage, monkeypatch: pytest.MonkeyPatch, number: int, says: str
 ) -> None:
     def refuse(*names: object) -> None:
         raise OSError(number, os.strerror(number))
@@ -89,7 +91,7 @@ def test_errors_of_the_storage_are_explained_in_one_line(
     assert "\n" not in str(error.value)
 
 
-def test_other_errors_are_not_explained_away(storage: Storage) -> None:
+def test_other_errors_are_not_explained_away(storage: LocalStorage) -> None:
     storage.write("folder/file", b"")
     with pytest.raises(IsADirectoryError):
         storage.read("folder")
@@ -100,23 +102,23 @@ def test_other_errors_are_not_explained_away(storage: Storage) -> None:
 def test_path_through_a_file_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="a part of the path is a file"):
-        Storage(tmp_path / "file" / "experiment").write("x", b"")
+        LocalStorage(tmp_path / "file" / "experiment").write("x", b"")
 
 
-def test_of_many_creators_of_a_file_one_wins(storage: Storage) -> None:
+def test_of_many_creators_of_a_file_one_wins(storage: LocalStorage) -> None:
     assert [storage.create("file", content) for content in (b"1", b"2", b"3")] == [True, False, False]
     assert storage.read("file") == b"1"
     assert os.listdir(storage.root) == ["file"]
 
 
-def test_line_after_a_torn_line_starts_anew(storage: Storage) -> None:
+def test_line_after_a_torn_line_starts_anew(storage: LocalStorage) -> None:
     storage.write("events", b'{"whole": 1}\n{"tor')
     storage.append("events", "{}")
     storage.append("events", '{"é": 2}')
     assert storage.read("events").decode() == '{"whole": 1}\n{"tor\n{}\n{"é": 2}\n'
 
 
-def test_temporary_files_go_when_their_writer_is_dead_and_stay_while_it_lives(storage: Storage) -> None:
+def test_temporary_files_go_when_their_writer_is_dead_and_stay_while_it_lives(storage: LocalStorage) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     of_dead = abandoned(storage, dead.pid)
@@ -129,7 +131,7 @@ def test_temporary_files_go_when_their_writer_is_dead_and_stay_while_it_lives(st
     assert [file.exists() for file in (of_dead, of_living, elsewhere, old)] == [False, True, True, False]
 
 
-def test_writer_that_lives_is_known_by_its_own_name(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writer_that_lives_is_known_by_its_own_name(storage: LocalStorage, monkeypatch: pytest.MonkeyPatch) -> None:
     rename = os.replace
 
     def meanwhile(*names: object) -> None:
@@ -141,7 +143,7 @@ def test_writer_that_lives_is_known_by_its_own_name(storage: Storage, monkeypatc
     assert storage.read("file") == b"content"
 
 
-def test_probe_leaves_nothing_behind(storage: Storage, tmp_path: Path) -> None:
+def test_probe_leaves_nothing_behind(storage: LocalStorage, tmp_path: Path) -> None:
     storage.check_writable()
     assert list(tmp_path.iterdir()) == []
     storage.write("file", b"")
@@ -151,9 +153,9 @@ def test_probe_leaves_nothing_behind(storage: Storage, tmp_path: Path) -> None:
 
 def test_probe_finds_what_cannot_be_written() -> None:
     with pytest.raises(StorageError, match="cannot use /proc/nothing"):
-        Storage("/proc/nothing").check_writable()
+        LocalStorage("/proc/nothing").check_writable()
 
 
-def test_free_space_is_that_of_the_disk_that_will_hold_it(storage: Storage) -> None:
+def test_free_space_is_that_of_the_disk_that_will_hold_it(storage: LocalStorage) -> None:
     assert storage.free_gb() > 0
     assert not storage.root.exists()

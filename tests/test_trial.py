@@ -10,7 +10,7 @@ from sweep import metrics
 from sweep.config import TrialConfig
 from sweep.datasets import Dataset, load_dataset
 from sweep.records import DoneRecord, Experiment
-from sweep.storage import Storage
+from sweep.storage import LocalStorage
 from sweep.trial import TrialRun, choose_engine, run_trial
 
 MakeTrial = Callable[..., TrialConfig]
@@ -57,7 +57,7 @@ def test_a_resumed_trial_matches_an_uninterrupted_one(
     tmp_path: Path, digits: Dataset, make_trial: MakeTrial, engine: str, interrupted_after: int
 ) -> None:
     trial = make_trial(epochs=4, engine=engine, layers=(32, 16), activation="tanh")
-    whole, parts = (Experiment(Storage(tmp_path / name)) for name in ("whole", "parts"))
+    whole, parts = (Experiment(LocalStorage(tmp_path / name)) for name in ("whole", "parts"))
     run_trial(trial, digits, whole)
     run = TrialRun(trial, digits, parts)
     for _ in range(interrupted_after):
@@ -92,7 +92,7 @@ def test_cross_entropy_and_sparse_cross_entropy_are_one_function(
 
 def test_checkpoints_may_be_rarer_and_change_no_number(tmp_path: Path, digits: Dataset, make_trial: MakeTrial) -> None:
     trial = make_trial(epochs=5)
-    every, rare = (Experiment(Storage(tmp_path / name)) for name in ("every", "rare"))
+    every, rare = (Experiment(LocalStorage(tmp_path / name)) for name in ("every", "rare"))
     run_trial(trial, digits, every)
     run_trial(trial, digits, rare, checkpoint_every=3)
     assert [name[:15] for name in rare.storage.list(f"trials/{trial.trial_id}") if name.startswith("check")] == [

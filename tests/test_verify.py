@@ -14,7 +14,7 @@ from sweep.doctor import Finding
 from sweep.errors import ConfigError, ExperimentError
 from sweep.plan import make_manifest
 from sweep.records import DoneRecord, Experiment
-from sweep.storage import Storage
+from sweep.storage import LocalStorage
 from sweep.trial import choose_engine, fingerprint, run_trial
 from sweep.verify import retrain, verify
 
@@ -25,7 +25,7 @@ _WORDS = ("depth=shallow", "activation=relu", "loss=cross_entropy,hinge", "epoch
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An experiment of two trials of two replicates."""
     folder = tmp_path_factory.mktemp("finished")
-    experiment = Experiment(Storage(folder))
+    experiment = Experiment(LocalStorage(folder))
     sweep = load_sweep("smoke", _WORDS)
     dataset = load_dataset("digits", validation_size=200)
     manifest = make_manifest(
@@ -46,7 +46,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def experiment(finished: Path, tmp_path: Path) -> Experiment:
     """A copy to damage."""
-    return Experiment(Storage(shutil.copytree(finished, tmp_path / "copy")))
+    return Experiment(LocalStorage(shutil.copytree(finished, tmp_path / "copy")))
 
 
 def first_trial(experiment: Experiment) -> str:

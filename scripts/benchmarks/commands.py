@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.values import summary
 from sweep.config import HIDDEN_LAYERS
 from sweep.records import Experiment
-from sweep.storage import Storage
+from sweep.storage import LocalStorage
 
 _ROOT = Path(__file__).resolve().parents[2]
 _TRIVIAL = """
@@ -39,7 +39,7 @@ def measure_sweeps(folder: Path, *, rounds: int, num_epochs: int) -> dict[str, A
         for seeds, runs in sweeps.items():
             name = f"{seeds.replace('=', '-').replace('..', '-')}-{number}"
             wall_s = _sweep(folder, "run", "mnist", seeds, f"epochs={num_epochs}", "--name", name)
-            runs.append({"wall_s": wall_s, "train_s": _train_time_s(Experiment(Storage(folder).folder(name)))})
+            runs.append({"wall_s": wall_s, "train_s": _train_time_s(Experiment(LocalStorage(folder).folder(name)))})
         reports.append(_sweep(folder, "report", name, "--out", str(folder / "report")))
     return {
         "epochs": num_epochs,
@@ -109,7 +109,7 @@ def _startup_s(folder: Path) -> float:
         folder, "run", "mnist", "epochs=1", "depth=shallow", "activation=relu", "loss=hinge", "seeds=0", "--name", "x"
     )
     first = min(path.stat().st_mtime for path in (folder / "x" / "trials").glob("*/checkpoint-*"))
-    return first - start - _train_time_s(Experiment(Storage(folder).folder("x")))
+    return first - start - _train_time_s(Experiment(LocalStorage(folder).folder("x")))
 
 
 def _train_time_s(experiment: Experiment) -> float:

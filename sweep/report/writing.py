@@ -20,7 +20,7 @@ from sweep.report.provenance import provenance_section
 from sweep.report.ranking import ranking_section
 from sweep.report.readme import readme
 from sweep.report.verdict import incomplete, verdict
-from sweep.storage import Storage
+from sweep.storage import LocalStorage
 from sweep.tables import booktabs, csv, history_table, results_table
 
 
@@ -72,7 +72,7 @@ def _write_one(records: ExperimentRecords, out: Path) -> tuple[Analysis, Path]:
 
 
 def _write(document: Document, analyses: Sequence[Analysis], out: Path) -> Path:
-    folder = Storage(out)
+    folder = LocalStorage(out)
     for picture in document.pictures():
         folder.write(f"figures/{picture.name}.svg", picture.file().encode())
     for table in document.tables():

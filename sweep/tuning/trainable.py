@@ -14,7 +14,7 @@ from sweep.config import TrialConfig
 from sweep.datasets import Dataset
 from sweep.errors import StorageError
 from sweep.records import Experiment
-from sweep.storage import Storage
+from sweep.storage import open_storage
 
 
 class GridPointTrainable(Trainable):
@@ -23,7 +23,7 @@ class GridPointTrainable(Trainable):
     def setup(self, config: dict[str, Any], **shared: Any) -> None:
         """Takes the shared parameters of the sweep: dataset, storage root, trials by id, and options."""
         self._dataset: Dataset = shared["dataset"]
-        self._experiment = Experiment(Storage(shared["root"]))
+        self._experiment = Experiment(open_storage(shared["root"]))
         self._trials: dict[str, TrialConfig] = shared["trials"]
         self._options: dict[str, Any] = shared["options"]
         self.reset_config(config)

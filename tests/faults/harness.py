@@ -22,7 +22,7 @@ from sweep.config import SweepConfig, load_sweep
 from sweep.datasets import load_dataset
 from sweep.plan import make_manifest
 from sweep.records import DoneRecord, Experiment, Manifest, Predictions
-from sweep.storage import Storage
+from sweep.storage import LocalStorage
 
 HOOKS = Path(__file__).parent / "hooks"
 SOURCE = Path(__file__).resolve().parents[2]
@@ -97,7 +97,7 @@ class Case:
 
     @property
     def experiment(self) -> Experiment:
-        return Experiment(Storage(self.storage).folder(self.name))
+        return Experiment(LocalStorage(self.storage).folder(self.name))
 
     @property
     def ledger(self) -> Ledger:
@@ -238,7 +238,7 @@ def planned(folder: Path, words: Sequence[str] = WORDS) -> tuple[Manifest, Any]:
         engine=choose_engine(sweep.engine),
         fingerprint=fingerprint(num_threads=1, device="cpu"),
     )
-    Experiment(Storage(folder)).write_manifest(manifest)
+    Experiment(LocalStorage(folder)).write_manifest(manifest)
     return manifest, dataset
 
 
@@ -247,7 +247,7 @@ def uninterrupted(folder: Path, words: Sequence[str] = WORDS) -> dict[str, Numbe
     from sweep.trial import run_trial
 
     manifest, dataset = planned(folder, words)
-    experiment = Experiment(Storage(folder))
+    experiment = Experiment(LocalStorage(folder))
     for trial in manifest.trials:
         run_trial(trial, dataset, experiment)
     return numbers(experiment)

@@ -8,7 +8,7 @@ from harness import NAME, WORDS, Case, Numbers, mismatches, numbers, planned
 
 from sweep.launch import Launch, _left
 from sweep.records import Experiment
-from sweep.storage import Storage
+from sweep.storage import LocalStorage
 from sweep.trial import TrialRun
 
 Damage = Callable[[Path], object]
@@ -37,7 +37,7 @@ class OneTrial:
 
     def __init__(self, folder: Path, epochs: int) -> None:
         self.manifest, self.dataset = planned(folder / NAME)
-        self.experiment = Experiment(Storage(folder / NAME))
+        self.experiment = Experiment(LocalStorage(folder / NAME))
         self.trial = self.manifest.trials[0]
         self.folder = folder / NAME / "trials" / self.trial.trial_id
         self.run_epochs(epochs)
@@ -57,7 +57,7 @@ class OneTrial:
 
     @property
     def left(self) -> list[str]:
-        launch = Launch(storage=Storage(self.folder.parents[2]), name=NAME, command="")
+        launch = Launch(storage=LocalStorage(self.folder.parents[2]), name=NAME, command="")
         return [trial.trial_id for trial in _left(self.experiment, self.manifest, launch)]
 
     def assert_same_as(self, truth: dict[str, Numbers]) -> None:

@@ -28,7 +28,7 @@ def test_first_ctrl_c_lets_the_running_epochs_end_and_a_second_driver_is_refused
     assert time.monotonic() - begun < 10
     words = shlex.split(resume_command(run.last_line))
     assert words == ["sweep", "resume", "smoke", "--storage", str(case.storage)]
-    saved = {trial_id: case.experiment.checkpointed_epoch(trial_id) for trial_id in case.ledger.trial_ids}
+    saved = case.experiment.checkpointed_epochs()
     assert saved == {trial_id: max(case.ledger.epochs(trial_id)) for trial_id in case.ledger.trial_ids}
     run.until_gone()
 

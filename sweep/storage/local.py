@@ -1,7 +1,7 @@
-"""Whole files, written atomically: the only place that touches the storage path.
+"""A folder as a storage.
 
 Every file is written to a temporary name in its own folder, flushed to the disk, renamed, and the folder is
-flushed: a reader sees the old file or the new one, and after a power cut the same. Imports neither torch nor ray.
+flushed: a reader sees the old file or the new one, and after a power cut the same.
 """
 
 import contextlib
@@ -10,12 +10,13 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
 
 from sweep.errors import StorageError
+from sweep.storage.base import TEMPORARY, Storage
 
 # Faults of the storage itself: retrying a trial cannot help, and the user can do something about each.
 _REMEDIES = {
@@ -27,17 +28,13 @@ _REMEDIES = {
     errno.ENOTDIR: "a part of the path is a file; choose another place with --storage",
 }
 
-_TEMPORARY = ".tmp-"
 # No writer takes this long over one file; the clocks of hosts may differ by less.
 _ABANDONED_AFTER_S = 3600.0
-_PROBE = f"{_TEMPORARY}probe"
+_PROBE = f"{TEMPORARY}probe"
 
 
-class Storage:
-    """A folder whose files are read and written whole.
-
-    Paths given to its methods are relative to `root`, with forward slashes.
-    """
+class LocalStorage(Storage):
+    """A folder whose files are read and written whole."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root).absolute()
@@ -45,9 +42,9 @@ class Storage:
     def __str__(self) -> str:
         return str(self.root)
 
-    def folder(self, path: str) -> "Storage":
+    def folder(self, path: str) -> "LocalStorage":
         """Gives the storage of a folder below this one."""
-        return Storage(self.root / path)
+        return LocalStorage(self.root / path)
 
     def read(self, path: str) -> bytes:
         """Gives a file's content.
@@ -58,6 +55,14 @@ class Storage:
         """
         with _explained(self.root / path):
             return (self.root / path).read_bytes()
+
+    def read_each(self, paths: Sequence[str]) -> Iterator[bytes | None]:
+        """Gives the content of each file in order, None where there is none."""
+        for path in paths:
+            try:
+                yield self.read(path)
+            except FileNotFoundError:
+                yield None
 
     def write(self, path: str, content: bytes) -> None:
         """Writes a file whole and atomically; its folder is made, for its owner only.
@@ -101,6 +106,9 @@ class Storage:
             torn = file.read(1) not in (b"", b"\n")  # a writer was killed within its line
             file.write((b"\n" if torn else b"") + line.encode() + b"\n")
 
+    def flush(self) -> None:
+        """Nothing is held back: a line is added at once."""
+
     def rename(self, path: str, new_path: str) -> None:
         """Gives a file a new name in the same storage."""
         with _explained(self.root / path):
@@ -118,7 +126,27 @@ class Storage:
                 names = os.listdir(self.root / path)
             except (FileNotFoundError, NotADirectoryError):
                 return []
-        return sorted(name for name in names if not name.startswith(_TEMPORARY))
+        return sorted(name for name in names if not name.startswith(TEMPORARY))
+
+    def files(self, path: str = "") -> set[str]:
+        """Gives the paths of all files in a folder and below, without temporary ones."""
+        with _explained(self.root / path):
+            return {
+                (Path(folder) / name).relative_to(self.root).as_posix()
+                for folder, _, names in os.walk(self.root / path)
+                for name in names
+                if not name.startswith(TEMPORARY)
+            }
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file."""
+        with _explained(self.root / path):
+            return (self.root / path).is_file()
+
+    @property
+    def keeps_checksums(self) -> bool:
+        """A disk may give back something else, and a file may be edited."""
+        return False
 
     def remove_abandoned(self) -> None:
         """Removes, in this folder and below, what killed writers left half-written.
@@ -126,7 +154,7 @@ class Storage:
         Writers that live are not disturbed: a file goes only if its process is gone from this host, or after an hour.
         """
         with _explained(self.root):
-            for file in self.root.rglob(f"{_TEMPORARY}*"):
+            for file in self.root.rglob(f"{TEMPORARY}*"):
                 with contextlib.suppress(FileNotFoundError):
                     if _is_abandoned(file):
                         file.unlink()
@@ -174,12 +202,12 @@ class Storage:
 
 def _temporary(target: Path) -> Path:
     """A name beside `target` that says who writes it; the target's own name could make it too long."""
-    return target.parent / f"{_TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}@{socket.gethostname()[:64]}"
+    return target.parent / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}@{socket.gethostname()[:64]}"
 
 
 def _is_abandoned(temporary: Path) -> bool:
     age_s = time.time() - temporary.stat().st_mtime
-    writer, _, host = temporary.name.removeprefix(_TEMPORARY).partition("@")
+    writer, _, host = temporary.name.removeprefix(TEMPORARY).partition("@")
     pid = writer.partition("-")[0]
     here = host == socket.gethostname()[:64] and pid.isdigit()
     return age_s > _ABANDONED_AFTER_S or (here and not psutil.pid_exists(int(pid)))

@@ -1,0 +1,176 @@
+"""The client of a bucket: its address and credentials, and what its errors mean.
+
+Credentials come from where S3 clients take them: `AWS_ACCESS_KEY_ID` and so on, the files in `~/.aws`, the role of
+the machine. They are never part of a storage path, which is written down. The endpoint of a store that is not
+Amazon's comes from the URI (`?endpoint_override=`), `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, or the profile.
+"""
+
+import configparser
+import os
+import random
+import re
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+from sweep.errors import StorageError
+
+Answer = TypeVar("Answer")
+
+PATIENCE_S = 60.0
+# For an address where nothing has ever answered, and for a store that has just been given up.
+IMPATIENCE_S = 10.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 8.0
+_ATTEMPTS_OF_CLIENT = 2
+_CONNECT_TIMEOUT_S, _SILENCE_TIMEOUT_S = 5.0, 10.0
+
+_OPTIONS = ("endpoint_override", "region", "scheme")
+_CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile in ~/.aws, or the role of the machine"
+# Trying again cannot help, and the user can do something about each.
+_REMEDIES = {
+    "NO_SUCH_BUCKET": "there is no such bucket; make it, or check its name and AWS_ENDPOINT_URL",
+    "ACCESS_DENIED": "permission denied; give credentials that may read, write, list and delete there: " + _CREDENTIALS,
+    "INVALID_ACCESS_KEY_ID": "the access key is not known there; check " + _CREDENTIALS,
+    "SIGNATURE_DOES_NOT_MATCH": "the secret key is not that of the access key; check " + _CREDENTIALS,
+    "REQUEST_TIME_TOO_SKEWED": "the clock of this machine is wrong; set it",
+    "HTTP status 403": "the credentials are refused, perhaps because they have expired; renew " + _CREDENTIALS,
+    "HTTP status 401": "the credentials are refused; check " + _CREDENTIALS,
+    "HTTP status 301": "the bucket is in another region; set AWS_REGION, or add ?region=... to the URI",
+    "HTTP status 400": "the request is refused, perhaps because of the region or expired credentials; "
+    "set AWS_REGION, and check " + _CREDENTIALS,
+    "RESOURCE_NOT_FOUND": "what answers there is no S3 store; check AWS_ENDPOINT_URL",
+}
+_NOBODY_THERE = ("Could not resolve host", "Could not connect to server")
+
+
+class Bucket:
+    """A bucket, with the retries that an object store needs; opened when first used.
+
+    Args:
+        name: Of the bucket.
+        options: Of the URI: endpoint_override, region, scheme.
+    """
+
+    def __init__(self, name: str, options: dict[str, str]) -> None:
+        self.name = name
+        self._options = options
+        self._opened: Any = None
+        self._answered = self._given_up = False
+        self._random = random.Random()
+
+    @classmethod
+    def of(cls, uri: str) -> tuple["Bucket", str]:
+        """Gives the bucket and the prefix of `s3://bucket/prefix?options`.
+
+        Raises:
+            StorageError: if it names no bucket, or has credentials or unknown options; these are not repeated.
+        """
+        parts = urlsplit(uri)
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        if "@" in parts.netloc or any("key" in option.lower() or "token" in option.lower() for option in options):
+            raise StorageError(
+                "the --storage URI has credentials in it, which would be written down; leave them out and give "
+                + _CREDENTIALS
+            )
+        if unknown := sorted(set(options) - set(_OPTIONS)):
+            raise StorageError(f"unknown option {unknown[0]!r} in the --storage URI; choose from {', '.join(_OPTIONS)}")
+        prefix = unquote(parts.path).strip("/")
+        if not parts.netloc or parts.fragment or (prefix and {"", ".", ".."} & set(prefix.split("/"))):
+            raise StorageError(f"{uri!r} is no storage; write s3://bucket/prefix")
+        return cls(parts.netloc, options), prefix
+
+    def uri(self, prefix: str) -> str:
+        """Gives the URI of a prefix, without credentials."""
+        query = f"?{urlencode(self._options, safe=':/')}" if self._options else ""
+        for character in "%?#":
+            prefix = prefix.replace(character, quote(character))
+        return f"s3://{self.name}/{prefix}{query}"
+
+    def ask(self, path: str, request: Callable[[Any], Answer]) -> Answer:
+        """Gives what a request to pyarrow's file system answers; tries again while trying again can help.
+
+        Raises:
+            FileNotFoundError: if there is no such object.
+            StorageError: if the store refuses, or has not answered for about a minute.
+        """
+        start, pause_s = time.monotonic(), _FIRST_PAUSE_S
+        while True:
+            try:
+                answer = request(self._filesystem())
+            except FileNotFoundError:
+                self._answered, self._given_up = True, False
+                raise
+            except OSError as error:
+                problem = str(error)
+                place = f"{self.uri(path)} from {socket.gethostname()}"
+                if remedy := next((_REMEDIES[key] for key in _REMEDIES if key in problem), ""):
+                    raise StorageError(f"cannot use {place}: {remedy}") from None
+                if time.monotonic() + pause_s - start > self._patience_s(problem):
+                    self._given_up = True
+                    raise StorageError(
+                        f"cannot reach {place} ({_brief(problem)}); check the network and AWS_ENDPOINT_URL, "
+                        "then try again: nothing that was written is lost"
+                    ) from None
+            else:
+                self._answered, self._given_up = True, False
+                return answer
+            time.sleep(pause_s * self._random.uniform(0.5, 1))
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def _patience_s(self, problem: str) -> float:
+        nobody = not self._answered and any(sign in problem for sign in _NOBODY_THERE)
+        return IMPATIENCE_S if nobody or self._given_up else PATIENCE_S
+
+    def _filesystem(self) -> Any:
+        if self._opened is None:
+            from pyarrow import fs
+
+            endpoint = self._options.get("endpoint_override") or _endpoint()
+            region = self._options.get("region") or _region()
+            if not region:
+                region = "us-east-1" if endpoint else fs.resolve_s3_region(self.name)
+            self._opened = fs.S3FileSystem(
+                region=region,
+                endpoint_override=endpoint or None,
+                scheme=self._options.get("scheme"),
+                connect_timeout=_CONNECT_TIMEOUT_S,
+                request_timeout=_SILENCE_TIMEOUT_S,
+                retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS_OF_CLIENT),
+                allow_delayed_open=True,  # a file of up to 10 MB is one request
+            )
+        return self._opened
+
+
+def _endpoint() -> str:
+    given = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return given or _profile().get("endpoint_url", "")
+
+
+def _region() -> str:
+    given = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return given or _profile().get("region", "")
+
+
+def _profile() -> dict[str, str]:
+    """The profile in `~/.aws/config`; pyarrow reads no endpoint from it."""
+    file = Path(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
+    profiles = configparser.ConfigParser(interpolation=None)
+    try:
+        profiles.read(file)
+    except (configparser.Error, OSError, UnicodeDecodeError):
+        return {}
+    name = os.environ.get("AWS_PROFILE", "default")
+    section = next((one for one in (f"profile {name}", name) if profiles.has_section(one)), "")
+    return dict(profiles[section]) if section else {}
+
+
+def _brief(problem: str) -> str:
+    """What went wrong, without what pyarrow was doing."""
+    found = re.search(
+        r"AWS Error (\w+(?: \(HTTP status \d+\))?) during \w+ operation: *(?:curlCode: \d+, )?(.*)", problem
+    )
+    words = " ".join(word.partition(";")[0] for word in found.groups()) if found else problem.partition("\n")[0]
+    return words.strip()[:120]
