@@ -3,7 +3,7 @@
 from sweep.report.document import Block, Document, Drawing, Paragraph, Table
 from sweep.tables import markdown
 
-_MARKS = {"text": "", "verdict": "", "note": "> ", "warning": "> **Note:** "}
+_MARKS = {"text": "", "verdict": "", "point": "- ", "note": "> ", "warning": "> **Note:** "}
 # A short table costs no scrolling, and people search a README for its numbers.
 _MOST_UNFOLDED = 12
 
