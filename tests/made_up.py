@@ -37,7 +37,7 @@ def write_experiment(
     failed: Collection[str] = (),
     missing: Collection[str] = (),
     diverged: Collection[tuple[str, int]] = (),
-    added_seeds: tuple[int, ...] = (),
+    added_seeds: Callable[[Mapping[str, Any]], tuple[int, ...]] = lambda point: (),
     dataset_sha256: str = "0" * 64,
 ) -> Experiment:
     """Writes an experiment whose validation (or training) accuracy is exactly what `score` gives.
@@ -56,7 +56,7 @@ def write_experiment(
         failed: Names of grid points ("deep-relu-hinge") whose trials failed.
         missing: Likewise for those that were not run.
         diverged: Pairs of a grid point's name and a seed.
-        added_seeds: Seeds of a second trial of every grid point.
+        added_seeds: From grid point to the seeds of a second trial of it; none for no such trial.
         dataset_sha256: Tells data sets apart.
     """
     sweep = sweep or made_up_sweep()
@@ -65,7 +65,8 @@ def write_experiment(
         rng.permutation(np.arange(test_size) % classes),
     )
     trials = sweep.trials(dataset_sha256=dataset_sha256, engine="reference")
-    trials += [TrialConfig.from_json(trial.to_json() | {"seeds": added_seeds}) for trial in trials if added_seeds]
+    more = [(trial, added_seeds(trial.point)) for trial in trials]
+    trials += [TrialConfig.from_json(trial.to_json() | {"seeds": seeds}) for trial, seeds in more if seeds]
     manifest = Manifest(
         name=root.name,
         sweep=sweep,

@@ -71,14 +71,14 @@ def test_equal_scores_alone_do_not_make_twins(tmp_path, rng):
 
 
 def test_trials_of_one_grid_point_are_more_seeds_of_it(tmp_path, rng):
-    experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small(), added_seeds=(7, 8))
+    experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small(), added_seeds=lambda point: (7, 8))
     grid = read_grid(read_records(experiment))
     assert grid.seeds == (0, 1, 7, 8)
     assert grid.configurations[0].scores("validation_accuracy").tolist() == pytest.approx([0.9, 0.901, 0.907, 0.908])
 
 
 def test_a_seed_that_two_trials_have_counts_once(tmp_path, rng):
-    experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small(), added_seeds=(1, 2))
+    experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small(), added_seeds=lambda point: (1, 2))
     assert read_grid(read_records(experiment)).seeds == (0, 1, 2)
 
 

@@ -13,7 +13,7 @@ from sweep.figures import Picture
 
 @dataclass(frozen=True, kw_only=True)
 class Paragraph:
-    """A text; `kind` is "text", "verdict", "note" (a limit or an assumption) or "warning"."""
+    """A text; `kind` is "text", "verdict", "point" of a list, "note" (a limit, an assumption), "warning" or "code"."""
 
     text: str
     kind: str = "text"

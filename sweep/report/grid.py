@@ -1,4 +1,4 @@
-"""Section 5: the grid as a heat map, learning curves, accuracy against cost."""
+"""Section 5: the grid as a heat map and a table, learning curves, accuracy against cost."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,17 +13,18 @@ from sweep.figures import (
 )
 from sweep.report.document import Block, Drawing, Paragraph, Section, section
 from sweep.report.findings import MOST_SHOWN, Analysis
+from sweep.report.pivot import mean_score, pivot
 from sweep.tables import Configuration, level_name
 
 _MOST_FACETS, _MOST_CELLS, _MOST_PANELS = 6, 12, 16
 
 
 def grid_section(analysis: Analysis) -> Section:
-    """The grid as a heat map, learning curves, and accuracy against cost."""
+    """The grid as a heat map and a table, learning curves, and accuracy against cost."""
     if not analysis.entries:
         return section("grid", "Grid, learning curves, cost", [Paragraph(text="Nothing is finished.", kind="warning")])
     palette = Palette(analysis.grid.axes)
-    blocks: list[Block | None] = [_heat_map(analysis), _curves(analysis, palette)]
+    blocks: list[Block | None] = [_heat_map(analysis), *pivot(analysis), _curves(analysis, palette)]
     shown = analysis.entries[: 4 * MOST_SHOWN]
     costs = [
         Cost(
@@ -59,19 +60,19 @@ def _heat_map(analysis: Analysis) -> Block:
     held = {axis: value for axis, value in zip(grid.axes, selected, strict=True) if axis not in axes[:3]}
     names = {axis: [level_name(axis, v) for v in grid.axes[axis]] if axis else [""] for axis in axes[:3]}
     if len(names[facet_axis]) > _MOST_FACETS or max(len(names[row_axis]), len(names[column_axis])) > _MOST_CELLS:
-        return Paragraph(text="The grid is too large for a heat map; its numbers are in `results.csv`.", kind="note")
+        return Paragraph(
+            text="The grid is too large for a heat map; its numbers are in `tables/pivot.csv`.", kind="note"
+        )
     shape = (len(names[row_axis]), len(names[column_axis]))
     facets = {name: np.full(shape, np.nan) for name in names[facet_axis]}
     marked = []
     for point in grid.points:
         levels = {axis: level_name(axis, v) for axis, v in zip(grid.axes, point.values, strict=True)} | {"": ""}
         values = dict(zip(grid.axes, point.values, strict=True))
-        finished = [point.replicates[seed].record for seed in grid.seeds if seed in point.replicates]
-        if not finished or any(values[axis] != value for axis, value in held.items()):
+        if not point.replicates or any(values[axis] != value for axis, value in held.items()):
             continue
         row, column = names[row_axis].index(levels[row_axis]), names[column_axis].index(levels[column_axis])
-        if not any(record.diverged for record in finished):
-            facets[levels[facet_axis]][row, column] = np.mean([getattr(r, grid.criterion) for r in finished])
+        facets[levels[facet_axis]][row, column] = mean_score(grid, point)[0]
         if point in analysis.entries[0].configuration.points:
             marked.append((levels[facet_axis], row, column))
     picture = heat_map(

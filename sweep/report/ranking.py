@@ -10,6 +10,7 @@ from sweep.figures import (
     Bar,
     ranking,
 )
+from sweep.report.detail import unused_seeds
 from sweep.report.document import Block, Drawing, Paragraph, Section, Table, note, section
 from sweep.report.findings import MOST_SHOWN, Analysis, Entry
 from sweep.report.formats import (
@@ -37,6 +38,8 @@ def ranking_section(analysis: Analysis) -> Section:
                 "configurations that share a letter are not told apart (Tukey, 95 % confidence for all pairs together)."
             )
         )
+        unused = unused_seeds(analysis)
+        blocks.append(note(unused.text if unused else ""))
         blocks.append(note(_cut(analysis)))
         blocks.append(
             Table(

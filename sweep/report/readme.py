@@ -3,7 +3,9 @@
 from sweep.report.document import Block, Document, Drawing, Paragraph, Table
 from sweep.tables import markdown
 
-_MARKS = {"text": "", "verdict": "", "note": "> ", "warning": "> **Note:** "}
+_MARKS = {"text": "", "verdict": "", "point": "- ", "note": "> ", "warning": "> **Note:** "}
+# A short table costs no scrolling, and people search a README for its numbers.
+_MOST_UNFOLDED = 12
 
 
 def readme(document: Document) -> str:
@@ -30,6 +32,6 @@ def _block(block: Block) -> str:
 
 def _table(table: Table) -> str:
     text = markdown(table.shown)
-    if table.folded:
+    if table.folded and len(table.shown) > _MOST_UNFOLDED:
         return f"<details><summary>{table.title}</summary>\n\n{text}\n\n</details>"
     return f"**{table.title}**\n\n{text}"

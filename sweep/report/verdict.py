@@ -1,22 +1,17 @@
-"""The verdict: a few sentences, each with the numbers that justify it; a pure function of the analysis.
+"""The verdict: two or three sentences, each with the numbers that justify it; a pure function of the analysis.
 
 Nothing is computed here that the analysis does not hold. Every numeral in a sentence is one of its numbers.
+`detail` says the rest.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sweep.report.findings import Analysis
-from sweep.report.formats import (
-    listed,
-    numbered,
-    p_equals,
-    percent,
-    percent_range,
-    points,
-    points_range,
-    several,
-)
+from sweep.report.formats import listed, p_equals, percent, percent_range, points, several
+from sweep.stats import TermEffects
+
+Numbers = dict[str, float | int | str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +19,7 @@ class Sentence:
     """A claim.
 
     Attributes:
-        topic: What it is about: state, selected, test, others, factors, interaction or more.
+        topic: What it is about; in the verdict state, selected, others or axes.
         text: For people; `**bold**` and nothing else.
         numbers: What it rests on by name: shares in [0, 1], differences, counts, p-values, words.
     """
@@ -35,10 +30,11 @@ class Sentence:
 
 
 def verdict(analysis: Analysis) -> tuple[Sentence, ...]:
-    """Says what the numbers support: what is selected, what cannot be told from it, what matters, what would settle."""
-    sentences = [_state(analysis), _selected(analysis)]
-    if analysis.selected:
-        sentences += [_test(analysis), _others(analysis), _factors(analysis), _interaction(analysis), _more(analysis)]
+    """Says what is selected, what cannot be told from it, and what matters and would settle more.
+
+    An unfinished experiment says so before these two or three sentences.
+    """
+    sentences = [_state(analysis), _selected(analysis), _others(analysis), _axes(analysis)]
     return tuple(sentence for sentence in sentences if sentence)
 
 
@@ -51,6 +47,21 @@ def incomplete(analysis: Analysis) -> str:
     parts = [f"{failed} failed"] if failed else []
     parts += [f"{total - done - failed} not finished"] if total - done - failed else []
     return f"INCOMPLETE {done}/{total}: {' and '.join(parts)}."
+
+
+def extremes(term: TermEffects) -> tuple[str, str]:
+    """Gives the levels of an axis with the smallest and the largest mean."""
+    ordered = sorted(term.levels, key=lambda level: level.effect.estimate)
+    return (
+        str(ordered[0].levels[0]).replace(f"{term.factors[0]}=", ""),
+        str(ordered[-1].levels[0]).replace(f"{term.factors[0]}=", ""),
+    )
+
+
+def spans(analysis: Analysis) -> list[TermEffects]:
+    """Gives the axes by the largest difference between two of their levels, largest first."""
+    terms = [(term.span.estimate, term) for term in analysis.effects.effects if term.span is not None]
+    return [term for _, term in sorted(terms, key=lambda item: -item[0])]
 
 
 def _state(analysis: Analysis) -> Sentence | None:
@@ -70,8 +81,8 @@ def _state(analysis: Analysis) -> Sentence | None:
 
 
 def _selected(analysis: Analysis) -> Sentence:
-    selected = analysis.selected
-    if selected is None:
+    selected, test = analysis.selected, analysis.test
+    if selected is None or test is None:
         reasons = listed(dict.fromkeys(reason for _, reason in analysis.grid.left_out), most=3)
         return Sentence(
             topic="selected",
@@ -79,184 +90,134 @@ def _selected(analysis: Analysis) -> Sentence:
             numbers={"reasons": reasons},
         )
     seeds, count = len(analysis.grid.seeds), len(analysis.entries)
-    covered = sum(len(entry.configuration.points) for entry in analysis.entries)
-    if count == 1:
-        place = "the only configuration that can be compared"
-    else:
-        grid = f" ({covered} grid points, twins counted once)" if covered > count else ""
-        place = f"the largest of {count} configurations{grid}"
-    mean = "mean" if seeds > 1 else "one value, not a mean"
-    how = f"its {analysis.criterion}, {mean} over {several(seeds, 'seed')}"
-    text = f"**{selected.name}** is selected: {how}, is {percent(selected.score.estimate)} %, {place}."
-    if seeds == 1:
-        text = text.replace(f", {mean} over 1 seed,", " with 1 seed")
+    criterion = analysis.criterion
     if analysis.grid.criterion == "train_accuracy":
-        text += " This is accuracy on the images it was trained with, and says nothing about others."
-    return Sentence(
-        topic="selected",
-        text=text,
-        numbers={
-            "name": selected.name,
-            "criterion": analysis.criterion,
-            "mean": selected.score.estimate,
-            "seeds": seeds,
-            "configurations": count,
-            "grid_points": covered,
-        },
-    )
-
-
-def _test(analysis: Analysis) -> Sentence | None:
-    test = analysis.test
-    if test is None:
-        return None
-    numbers: dict[str, float | int | str] = {"mean": test.estimate, "level": test.level, "seeds": test.n}
+        criterion += " (on the very images it was trained with)"
+    mean = f", mean over {several(seeds, 'seed')}, is" if seeds > 1 else " with 1 seed is"
+    compared = " that can be compared" if analysis.grid.left_out else ""
+    place = f"the largest of {count} configurations{compared}" if count > 1 else "the only configuration compared"
+    numbers: Numbers = {
+        "name": selected.name,
+        "criterion": analysis.criterion,
+        "mean": selected.score.estimate,
+        "seeds": seeds,
+        "configurations": count,
+        "test": test.estimate,
+        "level": test.level,
+    }
     if test.cannot:
-        return Sentence(
-            topic="test",
-            text=f"Its test accuracy is {percent(test.estimate)} %, without an interval ({test.cannot}).",
-            numbers=numbers | {"cannot": test.cannot},
-        )
-    over = "seeds"
-    size = several(test.n, "seed")
-    if analysis.images is not None:
-        numbers["images"] = len(analysis.images.y_true)
-        over, size = "seeds and images", f"{size}, {several(len(analysis.images.y_true), 'image')}"
+        certainty = f", without an interval ({test.cannot})"
+        numbers |= {"cannot": test.cannot}
+    else:
+        certainty = f" ({100 * test.level:.0f} % interval {percent_range(test)} %)"
+        numbers |= {"low": test.low, "high": test.high}
     text = (
-        f"Its test accuracy, looked at only after the choice, is {percent(test.estimate)} % "
-        f"({100 * test.level:.0f} % interval {percent_range(test)} % over {over}; {size})."
+        f"**{selected.name}** is selected: its {criterion}{mean} {percent(selected.score.estimate)} %, {place}, and "
+        f"its test accuracy, looked at only after the choice, is {percent(test.estimate)} %{certainty}."
     )
-    return Sentence(topic="test", text=text, numbers=numbers | {"low": test.low, "high": test.high})
+    return Sentence(topic="selected", text=text, numbers=numbers)
 
 
 def _others(analysis: Analysis) -> Sentence | None:
-    others = analysis.entries[1:]
+    others, best = analysis.entries[1:], analysis.best
     if not others:
         return None
-    best = analysis.best
     second = others[0]
-    numbers: dict[str, float | int | str] = {"gap": second.behind, "second": second.name, "level": best.level}
+    numbers: Numbers = {"gap": second.behind, "second": second.name, "level": best.level}
     if best.cannot:
-        text = (
-            f"Whether it is better than the others cannot be said ({best.cannot}); {second.name} is "
-            f"{points(second.behind)} points behind."
-        )
+        gap = f"{second.name} is {points(second.behind)} points behind"
+        text = f"Whether it is better than the others cannot be said ({best.cannot}); {gap}."
         return Sentence(topic="others", text=text, numbers=numbers | {"cannot": best.cannot})
+    confidence = f"({100 * best.level:.0f} % confidence for all comparisons together)"
     together = [entry for entry in others if entry.in_best_set]
-    worse = len(others) - len(together)
-    numbers |= {"together": len(together), "worse": worse, "seeds": best.n}
-    confidence = f"{100 * best.level:.0f} % confidence for all comparisons together"
+    count, same, worse = len(others), len(together), len(others) - len(together)
+    numbers |= {"others": count, "together": same, "worse": worse}
     if not together:
-        text = (
-            f"It is better than each of the other {worse} ({confidence}); the nearest, {second.name}, is "
-            f"{points(second.behind)} points behind ({p_equals(second.p_worse)})."
-        )
+        each = "the other one" if count == 1 else f"each of the other {count}"
+        gap = f"{points(second.behind)} points behind ({p_equals(second.p_worse)})"
+        text = f"It is better than {each} {confidence}; the nearest, {second.name}, is {gap}."
         return Sentence(topic="others", text=text, numbers=numbers | {"p_worse": second.p_worse})
-    names = listed([f"{entry.name} ({points(entry.behind)} points behind)" for entry in together])
-    more = max(0, len(together) - 3) if len(together) > 4 else 0
-    rest = f"; the other {worse} are worse ({confidence})" if worse > 1 else ""
-    rest = f"; the other one is worse ({confidence})" if worse == 1 else rest
-    rest = rest or f"; none of the others is shown to be worse ({confidence})"
-    numbers |= {"more": more} | {f"behind_{entry.rank}": entry.behind for entry in together}
-    text = f"It cannot be told apart from {several(len(together), 'other')}: {names}{rest}."
-    if worse == 0:
-        text = text.replace(f"from {several(len(together), 'other')}", f"from any other ({len(together)})")
+    farthest = max(entry.behind for entry in together)
+    names = listed([entry.name for entry in together], most=3)
+    behind = f"{points(farthest)} points behind" if same == 1 else f"up to {points(farthest)} points behind"
+    numbers |= {"farthest": farthest, "more": same - 2 if same > 3 else 0}
+    numbers |= {f"name_{entry.rank}": entry.name for entry in together}
+    which = f"{same} of the other {count}" if worse else f"any of the other {count}"
+    which = "the other one" if count == 1 else which
+    rest = {0: "none of them is shown to be worse", 1: "the other one is worse"}.get(
+        worse, f"the other {worse} are worse"
+    )
+    text = f"It cannot be told apart from {which} ({names}; {behind}); {rest} {confidence}."
     return Sentence(topic="others", text=text, numbers=numbers)
 
 
-def _factors(analysis: Analysis) -> Sentence | None:
-    effects = analysis.effects
-    spans = [(term.factors[0], term) for term in effects.effects if term.span is not None]
-    if not spans:
-        if not effects.cannot or len(analysis.entries) < 2:
-            return None
-        return Sentence(
-            topic="factors",
-            text=f"Which axis matters most cannot be said ({effects.cannot}).",
-            numbers={"cannot": effects.cannot},
-        )
-    spans.sort(key=lambda item: -(item[1].span.estimate if item[1].span else 0))
-    shares = {row.name: row.share for row in effects.table}
-    numbers: dict[str, float | int | str] = {"level": effects.level}
-    parts = []
-    shown = 0
-    for axis, term in spans:
-        span = term.span
-        assert span is not None
-        ordered = sorted(term.levels, key=lambda level: level.effect.estimate)
-        worst, best = (str(one.levels[0]).replace(f"{axis}=", "") for one in (ordered[0], ordered[-1]))
-        numbers |= {f"span_{axis}": span.estimate, f"share_{axis}": shares[axis], f"best_{axis}": best}
-        numbers |= {f"worst_{axis}": worst, f"low_{axis}": span.low, f"high_{axis}": span.high}
-        change = f"{points(span.estimate)} points from {worst} to {best}"
-        if effects.cannot:
-            parts.append(f"{axis} {change}")
-        elif span.low > 0:
-            shown += 1
-            numbers[f"percent_{axis}"] = round(100 * shares[axis])
-            interval = f"{100 * effects.level:.0f} % interval {points_range(span.low, span.high)}"
-            of_all = f"{100 * shares[axis]:.0f} %" if shares[axis] >= 0.01 else "under 1 %"
-            parts.append(f"{axis} {change} ({interval}; {of_all} of all variation)")
-        else:
-            at_most = points(span.high)
-            parts.append(f"{axis} is not shown to matter (at most {at_most} points)")
-    means = "Averaged over the other axes, " if len(spans) > 1 else ""
-    if effects.cannot:
-        text = f"{means}the means differ, largest first, by {listed(parts)}, which is not tested ({effects.cannot})."
-        numbers["cannot"] = effects.cannot
-    elif shown and len(spans) > 1:
-        text = f"{means}**{spans[0][0]} matters most**: {'; '.join(parts)}."
-        if shown == 1 and len(spans) > 1:
-            text = f"{means}only **{spans[0][0]}** is shown to matter: {'; '.join(parts)}."
-    elif shown:
-        text = f"**{spans[0][0]}** matters: {parts[0]}."
-    else:
-        text = f"{means}no axis is shown to matter: {'; '.join(parts)}."
-    return Sentence(topic="factors", text=text[0].upper() + text[1:], numbers=numbers)
-
-
-def _interaction(analysis: Analysis) -> Sentence | None:
-    if not analysis.crossings:
-        return None
-    crossing = max(analysis.crossings, key=lambda one: min(one.lead, one.other_lead))
-    text = (
-        f"Which {crossing.factor} is best depends on {crossing.other}: with {crossing.at}, {crossing.better} leads "
-        f"{crossing.worse} by {points(crossing.lead)} points; with {crossing.other_at}, {crossing.worse} leads "
-        f"{crossing.better} by {points(crossing.other_lead)}."
-    )
-    numbers = {
-        name: getattr(crossing, name)
-        for name in ("factor", "other", "at", "other_at", "better", "worse", "lead", "other_lead")
-    }
-    return Sentence(topic="interaction", text=text, numbers=numbers)
-
-
-def _more(analysis: Analysis) -> Sentence | None:
+def _axes(analysis: Analysis) -> Sentence | None:
+    """Which axis matters most, whether that depends on another, and how many seeds would settle more."""
     if len(analysis.entries) < 2:
         return None
-    resolution = analysis.resolution
-    now, needed = resolution.seeds_now, resolution.seeds_for_margin
-    margin = points(resolution.margin)
-    numbers: dict[str, float | int | str] = {"seeds": now, "margin": resolution.margin}
-    if needed is None:
-        why = "the spread between seeds is unknown" if not resolution.detectable > 0 else "the seeds spread too much"
-        return Sentence(
-            topic="more",
-            text=f"How many more seeds would resolve {margin} points cannot be said: {why}.",
-            numbers=numbers,
-        )
-    numbers |= {"needed": needed, "more": needed - now, "detectable": resolution.detectable, "power": 0.8}
-    if needed <= now:
-        text = f"The {several(now, 'seed')} resolve {margin} points between two configurations named beforehand."
+    numbers: Numbers = {}
+    claim = _what_matters(analysis, numbers)
+    if analysis.crossings:
+        crossing = max(analysis.crossings, key=lambda one: min(one.lead, one.other_lead))
+        claim += f", but which {crossing.factor} is best depends on {crossing.other}"
+        numbers |= {"factor": crossing.factor, "other": crossing.other}
     else:
-        text = (
-            f"About {several(needed - now, 'more seed')} ({needed} in total) would resolve {margin} points between two "
-            f"configurations named beforehand; the {several(now, 'seed')} there are resolve "
-            f"{points(resolution.detectable)} (power 80 %)."
-        )
-    return Sentence(topic="more", text=text, numbers=numbers)
+        claim += _what_combines(analysis, numbers)
+    return Sentence(topic="axes", text=f"{claim}; {_what_settles(analysis, numbers)}.", numbers=numbers)
 
 
-def describe_seeds(analysis: Analysis) -> str:
-    """Gives "seeds 0 to 4"."""
-    seeds = analysis.grid.seeds
-    return f"seed{'' if len(seeds) == 1 else 's'} {numbered(seeds)}" if seeds else "no seeds"
+def _what_matters(analysis: Analysis, numbers: Numbers) -> str:
+    terms, effects = spans(analysis), analysis.effects
+    if effects.cannot:
+        numbers["cannot"] = effects.cannot
+        return f"Which axis matters most cannot be said ({effects.cannot})"
+    known = [(term.factors[0], term.span, *extremes(term)) for term in terms if term.span is not None]
+    for axis, span, worst, best in known:
+        numbers |= {f"span_{axis}": span.estimate, f"low_{axis}": span.low, f"high_{axis}": span.high}
+        numbers |= {f"worst_{axis}": worst, f"best_{axis}": best}
+    matter = [(axis, span, worst, best) for axis, span, worst, best in known if span.low > 0]
+    if not matter:
+        return "Of the axes, none is shown to matter on average"
+    # Two axes whose intervals overlap are not put in an order.
+    leading = [item for item in matter if item[1].high >= matter[0][1].low]
+    sizes = [f"{points(span.estimate)} points from {worst} to {best}" for _, span, worst, best in leading]
+    averaged = ", averaged over the other axes" if len(known) > 1 else ""
+    names = listed([f"**{axis}**" for axis, *_ in leading], most=len(leading))
+    if len(leading) > 1:
+        order = "in which order is not shown"
+        return f"Of the axes, {names} matter most ({listed(sizes, most=len(sizes))}{averaged}; {order})"
+    if len(known) == 1:
+        return f"The axis {names} matters ({sizes[0]})"
+    claim = f"only {names} is shown to matter" if len(matter) == 1 else f"{names} matters most"
+    return f"Of the axes, {claim} ({sizes[0]}{averaged})"
+
+
+def _what_combines(analysis: Analysis, numbers: Numbers) -> str:
+    """Averages over the other axes mislead where a combination of two explains more than either."""
+    rows = analysis.effects.table
+    shares = {row.name: row.share for row in rows if row.kind == "factor"}
+    tests = [row for row in rows if row.kind == "interaction"]
+    bound = (1 - analysis.effects.level) / max(len(tests), 1)
+    larger = [row for row in tests if row.p_value < bound and row.share > max(shares.values())]
+    if not larger:
+        return ""
+    row = max(larger, key=lambda one: one.share)
+    axis = max(row.factors, key=lambda name: shares[name])
+    numbers |= {"combination": " × ".join(row.factors), "share_combination": round(100 * row.share)}
+    numbers |= {"alone": axis, "share_alone": round(100 * shares[axis])}
+    both = listed(row.factors, most=len(row.factors))
+    sizes = f"{100 * row.share:.0f} % of all variation, {axis} alone {100 * shares[axis]:.0f} %"
+    return f", but the combination of {both} matters more ({sizes})"
+
+
+def _what_settles(analysis: Analysis, numbers: Numbers) -> str:
+    resolution = analysis.resolution
+    now, needed, margin = resolution.seeds_now, resolution.seeds_for_margin, points(resolution.margin)
+    numbers |= {"seeds": now, "margin": resolution.margin}
+    if needed is None:
+        return f"how many more seeds would resolve {margin} points cannot be said"
+    numbers |= {"needed": needed, "more": needed - now}
+    if needed <= now:
+        return f"the {several(now, 'seed')} resolve {margin} points between two configurations named beforehand"
+    more = several(needed - now, "more seed")
+    return f"about {more} would resolve {margin} points between two configurations named beforehand"

@@ -10,6 +10,7 @@ from sweep.report.analysis import analyse
 from sweep.report.best import best_section
 from sweep.report.checks import control_section, reproduction_section
 from sweep.report.confusions import confusion_section
+from sweep.report.detail import details
 from sweep.report.document import Document, Paragraph, Section, section
 from sweep.report.effects import effects_section
 from sweep.report.findings import Analysis
@@ -61,8 +62,11 @@ def document_of(analysis: Analysis) -> Document:
 
 
 def _verdict_section(analysis: Analysis) -> Section:
-    sentences = [sentence for sentence in verdict(analysis) if sentence.topic != "state"]
-    return section("verdict", "Verdict", [Paragraph(text=sentence.text, kind="verdict") for sentence in sentences])
+    sentences = [sentence.text for sentence in verdict(analysis) if sentence.topic != "state"]
+    blocks = [Paragraph(text=" ".join(sentences), kind="verdict")]
+    points = [Paragraph(text=sentence.text, kind="point") for sentence in details(analysis)]
+    blocks += [Paragraph(text="In detail:"), *points] if points else []
+    return section("verdict", "Verdict", blocks)
 
 
 def _write_one(records: ExperimentRecords, out: Path) -> tuple[Analysis, Path]:

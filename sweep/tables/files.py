@@ -1,6 +1,10 @@
-"""Tables as files: CSV for machines, booktabs LaTeX for papers, Markdown for GitHub."""
+"""Tables as files: CSV for machines, booktabs LaTeX for papers, Markdown for GitHub.
+
+A cell that is `**bold**` as a whole stands out in Markdown and LaTeX.
+"""
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,6 +31,7 @@ _LATEX = str.maketrans(
         "±": r"$\pm$",
     }
 )
+_BOLD = re.compile(r"\*\*(.+)\*\*")
 
 
 def csv(table: pd.DataFrame) -> str:
@@ -79,11 +84,16 @@ def latex(text: str) -> str:
 
 
 def _latex_row(cells: Sequence[Any]) -> str:
-    return " & ".join(latex(str(cell)) for cell in cells) + r" \\"
+    return " & ".join(_latex_cell(str(cell)) for cell in cells) + r" \\"
+
+
+def _latex_cell(text: str) -> str:
+    bold = _BOLD.fullmatch(text)
+    return rf"\textbf{{{latex(bold[1])}}}" if bold else latex(text)
 
 
 def _starts_with_number(text: str) -> bool:
     try:
-        return not math.isnan(float(text.split()[0].replace("−", "-").replace(",", "").lstrip("<") or 0))
+        return not math.isnan(float(text.strip("*").split()[0].replace("−", "-").replace(",", "").lstrip("<") or 0))
     except (ValueError, IndexError):
         return False

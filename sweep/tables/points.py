@@ -103,6 +103,13 @@ class Grid:
         """Gives the levels of an axis that configurations have, in its order; levels joined by twins are one."""
         return list(dict.fromkeys(configuration.levels[axis] for configuration in self.configurations))
 
+    @property
+    def unused_seeds(self) -> dict[int, int]:
+        """Seeds that some but not all compared grid points have, each with the number of those that do."""
+        compared = [point for configuration in self.configurations for point in configuration.points]
+        seeds = sorted({seed for point in compared for seed in point.replicates} - set(self.seeds))
+        return {seed: sum(seed in point.replicates for point in compared) for seed in seeds}
+
     def ranked(self) -> list[Configuration]:
         """Gives the configurations by mean of the criterion, largest first; ties keep the order of the grid."""
         return sorted(self.configurations, key=lambda configuration: -configuration.mean(self.criterion))

@@ -1,0 +1,59 @@
+"""The grid as a table: a row for each combination of the first axes, a column for each level of the last."""
+
+import numpy as np
+import pandas as pd
+
+from sweep.report.document import Block, Paragraph, Table
+from sweep.report.findings import MOST_SHOWN, Analysis
+from sweep.report.formats import NONE, percent
+from sweep.tables import Grid, GridPoint, level_name
+
+_MOST_COLUMNS = 12
+
+
+def pivot(analysis: Analysis) -> list[Block]:
+    """Mean score of every grid point, the selected configuration's in bold; of a large grid the best rows."""
+    grid, selected = analysis.grid, analysis.entries[0].configuration.points
+    column_axis = _column_axis(grid)
+    row_axes = [axis for axis in grid.axes if axis != column_axis]
+    columns = [level_name(column_axis, value) for value in grid.axes[column_axis]] if column_axis else []
+    columns = columns or [f"{analysis.criterion} (%)"]
+    texts: dict[tuple[str, ...], dict[str, str]] = {}
+    means: dict[tuple[str, ...], dict[str, float]] = {}
+    for point in grid.points:
+        levels = {axis: level_name(axis, value) for axis, value in zip(grid.axes, point.values, strict=True)}
+        row, column = tuple(levels[axis].replace(f"{axis}=", "") for axis in row_axes), levels.get(column_axis)
+        mean, seeds = mean_score(grid, point)
+        text = percent(mean) + (f" (n = {seeds})" if np.isfinite(mean) and seeds < len(grid.seeds) else "")
+        texts.setdefault(row, {})[column or columns[0]] = f"**{text}**" if point in selected else text
+        means.setdefault(row, {})[column or columns[0]] = mean
+    largest = {
+        row: max((mean for mean in cells.values() if np.isfinite(mean)), default=-1) for row, cells in means.items()
+    }
+    order = list(texts) if len(texts) <= MOST_SHOWN else sorted(texts, key=lambda row: -largest[row])[:MOST_SHOWN]
+    shown = [dict(zip(row_axes, row, strict=True)) | texts[row] for row in order]
+    exact = [dict(zip(row_axes, row, strict=True)) | cells for row, cells in means.items()]
+    axes = " × ".join(grid.axes).replace("_", " ")
+    table = Table(
+        name="pivot",
+        title=f"Mean {analysis.criterion} (%), {axes}; selected in bold",
+        shown=pd.DataFrame(shown, columns=[*row_axes, *columns]).fillna(NONE),
+        exact=pd.DataFrame(exact, columns=[*row_axes, *columns]),
+        folded=True,
+    )
+    cut = f"The {MOST_SHOWN} of {len(texts):,} rows with the largest means are shown; all are in `tables/pivot.csv`."
+    return [table] if len(order) == len(texts) else [table, Paragraph(text=cut, kind="note")]
+
+
+def mean_score(grid: Grid, point: GridPoint) -> tuple[float, int]:
+    """Mean of the criterion over the shared seeds that a grid point has, and their number; NaN if one diverged."""
+    finished = [point.replicates[seed].record for seed in grid.seeds if seed in point.replicates]
+    if not finished or any(record.diverged for record in finished):
+        return float("nan"), len(finished)
+    return float(np.mean([getattr(record, grid.criterion) for record in finished])), len(finished)
+
+
+def _column_axis(grid: Grid) -> str:
+    """The last axis with few enough levels for columns; "" if there is none."""
+    few = [axis for axis, values in grid.axes.items() if len(values) <= _MOST_COLUMNS]
+    return few[-1] if few else ""
