@@ -6,6 +6,7 @@ The only room that imports ray. Ray schedules and restarts; what happened is rea
     cluster.py      starts a private local cluster or joins the user's, and checks that a trial can run on it
     guard.py        a small process that outlives a killed driver and ends the Ray processes it left behind
     loop.py         runs trials through Tune, and passes on what they report
+    submit.py       hands a sweep to a cluster through Ray's job API
     trainable.py    what a worker executes
     watch.py        notices that Ray's processes have ended under a running driver
 """
