@@ -39,32 +39,34 @@ AddressOption = Annotated[
 DataDirOption = Annotated[
     str | None, typer.Option(help="Folder with the data set in torchvision's layout; the user's cache without it.")
 ]
+SweepWords = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[SWEEP] [KEY=VALUE]...",
+        help="A built-in sweep (mnist, published, smoke) or a .toml file, and what to change in it, "
+        "such as epochs=3 depth=shallow,deep seeds=0..4 num_cpus=2. Default: mnist.",
+    ),
+]
+NameOption = Annotated[str | None, typer.Option(help="Name of the experiment; the sweep's name without it.")]
+ExtendOption = Annotated[bool, typer.Option("--extend", help="Add seeds or axis values to the experiment.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print failures and the final result only.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command(help=f"Run a sweep, or go on with it.\n\n{_EXIT_CODES}")
 def run(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[SWEEP] [KEY=VALUE]...",
-            help="A built-in sweep (mnist, published, smoke) or a .toml file, and what to change in it, "
-            "such as epochs=3 depth=shallow,deep seeds=0..4 num_cpus=2. Default: mnist.",
-        ),
-    ] = None,
+    words: SweepWords = None,
     storage: StorageOption = "experiments",
-    name: Annotated[str | None, typer.Option(help="Name of the experiment; the sweep's name without it.")] = None,
+    name: NameOption = None,
     address: AddressOption = None,
     data_dir: DataDirOption = None,
-    extend: Annotated[bool, typer.Option("--extend", help="Add seeds or axis values to the experiment.")] = False,
+    extend: ExtendOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be trained; train nothing.")] = False,
     quiet: QuietOption = False,
 ) -> None:
     """Trains every grid point of a sweep that is not finished yet, then writes the report."""
-    given = list(words or [])
-    sweep_name = given.pop(0) if given and ("=" not in given[0] or given[0].endswith(".toml")) else "mnist"
-    sweep = load_sweep(sweep_name, given)
+    sweep_name, overrides = _split(words)
+    sweep = load_sweep(sweep_name, overrides)
     experiment_name = check_experiment_name(name or sweep.name)
     if dry_run:
         _print_plan(sweep, data_dir)
@@ -86,6 +88,32 @@ def resume(
     manifest = experiment.read_manifest()
     assert manifest
     _launch(manifest.sweep, storage, name, address, data_dir, quiet=quiet, only_failed=failed)
+
+
+@app.command(
+    help="Run a sweep as a job of a Ray cluster and follow it. Ctrl-C stops following; the job goes on.\n\n"
+    f"{_EXIT_CODES}"
+)
+def submit(
+    address: Annotated[str, typer.Option(help="Job server of the cluster: http://host:8265.")],
+    storage: Annotated[str, typer.Option(help="Folder of all experiments that all nodes of the cluster share.")],
+    words: SweepWords = None,
+    name: NameOption = None,
+    data_dir: DataDirOption = None,
+    extend: ExtendOption = False,
+    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the job's end.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the job's command line; send nothing.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Hands `sweep run` with the same words to Ray's job API."""
+    from sweep.tuning.submit import make_job, submit_job
+
+    sweep_name, overrides = _split(words)
+    job = make_job(sweep_name, overrides, storage=storage, name=name, data_dir=data_dir, extend=extend, quiet=quiet)
+    if dry_run:
+        print(job.entrypoint)
+        return
+    sys.exit(submit_job(job, address, follow=not detach))
 
 
 @app.command()
@@ -152,7 +180,7 @@ def doctor(
     sweep_name: Annotated[str, typer.Argument(metavar="[SWEEP]", help="As for run.")] = "mnist",
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="As for run.")] = None,
     storage: StorageOption = "experiments",
-    name: Annotated[str | None, typer.Option(help="Name of the experiment; the sweep's name without it.")] = None,
+    name: NameOption = None,
     address: AddressOption = None,
     data_dir: DataDirOption = None,
 ) -> None:
@@ -209,6 +237,13 @@ def main() -> None:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def _split(words: list[str] | None) -> tuple[str, list[str]]:
+    """Gives the sweep that is named first, or the default one, and the overrides."""
+    given = list(words or [])
+    sweep_name = given.pop(0) if given and ("=" not in given[0] or given[0].endswith(".toml")) else "mnist"
+    return sweep_name, given
 
 
 def _launch(

@@ -8,6 +8,7 @@ The only room that imports ray. Ray schedules and restarts; what happened is rea
     join.py         finds out what is at an address before Ray joins it; probe.py is the program that asks
     loop.py         runs trials through Tune, and passes on what they report
     nodes.py        compares every node of a joined cluster with the driver: versions, storage path
+    submit.py       hands a sweep to a cluster through Ray's job API
     trainable.py    what a worker executes
     watch.py        notices that Ray's processes, or the head of a joined cluster, have ended under a running driver
 """

@@ -1,0 +1,268 @@
+"""Hands a sweep to a Ray cluster through Ray's job API, and follows it.
+
+The job is what a user would type on the cluster's head: `sweep run ... --address auto --storage ...`. Ray gives it to
+a shell there, so its words are checked and quoted here. A sweep file and a data file beside it travel with the job,
+nothing else does.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import secrets
+import shlex
+import shutil
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from sweep.config import check_experiment_name, load_sweep
+from sweep.errors import ClusterLostError, ConfigError, ResourceError, UserError
+
+# Ray kills a job this long after asking it to stop; the driver leaves within 10 s, and Ray would give it 3.
+_STOP_WITHIN_S = 15
+_STARTS_WITHIN_S = 60.0
+_RECONNECT_WITHIN_S = 60.0
+_NO_SUCH_COMMAND = 127
+_STOPPED = 143
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What the cluster is to run.
+
+    Attributes:
+        words: The command line.
+        files: What it needs from this machine, by name in the job's own folder.
+    """
+
+    words: tuple[str, ...]
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def entrypoint(self) -> str:
+        """The command line for a shell, every word quoted."""
+        return shlex.join(self.words)
+
+
+def make_job(
+    sweep_name: str,
+    overrides: Sequence[str],
+    *,
+    storage: str,
+    name: str | None = None,
+    data_dir: str | None = None,
+    extend: bool = False,
+    quiet: bool = False,
+) -> Job:
+    """Gives the job of a sweep; the arguments are those of `sweep run`.
+
+    Raises:
+        ConfigError: for what `sweep run` would refuse, and for a path that means nothing on another machine.
+    """
+    sweep = load_sweep(sweep_name, overrides)
+    check_experiment_name(name or sweep.name)
+    files = {}
+    if sweep_name.endswith(".toml") or "/" in sweep_name:
+        files[Path(sweep_name).name] = Path(sweep_name)
+        sweep_name = f"./{Path(sweep_name).name}"
+    if sweep.dataset.endswith(".npz") and not Path(sweep.dataset).is_absolute():
+        files[sweep.dataset] = _data_file(sweep.dataset)
+    for option, path in (("--storage", storage), ("--data-dir", data_dir)):
+        if path and not re.match("/|[a-z0-9]+://", path):
+            raise ConfigError(
+                f"{option} {path} means another folder on each machine; give what all nodes of the cluster share: "
+                "an absolute path" + (" or s3://bucket/prefix" if option == "--storage" else "")
+            )
+    words = ["sweep", "run", sweep_name, *overrides, "--address", "auto", "--storage", storage]
+    words += ["--name", name] if name else []
+    words += ["--data-dir", data_dir] if data_dir else []
+    words += ["--extend"] * extend + ["--quiet"] * quiet
+    return Job(words=tuple(words), files=files)
+
+
+def submit_job(job: Job, address: str, *, follow: bool = True) -> int:
+    """Runs a job on a cluster; prints its log as it is written, and on standard error how it can be reached.
+
+    Args:
+        job: What to run.
+        address: Of the cluster's job server, "http://host:8265".
+        follow: Whether to wait for its end.
+
+    Returns:
+        The exit code of the command; 0 if it is not followed, 130 after Ctrl-C, which leaves the job running, and 143
+        if it was stopped through the job API.
+
+    Raises:
+        UserError: if Ray's job client is not installed.
+        ResourceError: if no job server answers, or it wants a token, or there is no command `sweep`.
+        ClusterLostError: if the cluster has gone meanwhile, or the job ended without an exit code.
+    """
+    client = _client(address)
+    job_id = f"sweep-{secrets.token_hex(6)}"
+    with tempfile.TemporaryDirectory(prefix="sweep-submit-") as folder:
+        for name, file in job.files.items():
+            copy = Path(folder) / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+        environment = {"working_dir": folder, "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(_STOP_WITHIN_S)}}
+        _hand_over(client, address, entrypoint=job.entrypoint, submission_id=job_id, runtime_env=environment)
+    reach = f"{job_id} --address {address}"
+    _say(f"submitted {job_id}; follow it with: ray job logs --follow {reach}; stop it with: ray job stop {reach}")
+    if not follow:
+        return 0
+    try:
+        return _follow(client, job_id, address)
+    except KeyboardInterrupt:
+        _say(f"the job goes on; follow it with: ray job logs --follow {reach}; stop it with: ray job stop {reach}")
+        return 130
+
+
+def _hand_over(client: Any, address: str, **job: Any) -> None:
+    """Submits, again for a while if the cluster has only just started."""
+    deadline = time.monotonic() + _STARTS_WITHIN_S
+    while True:
+        try:
+            client.submit_job(**job)
+            return
+        except (RuntimeError, ValueError, OSError) as error:
+            if "No available agent" not in str(error) or time.monotonic() > deadline:
+                raise ResourceError(f"{address} does not take the job: {_first_line(error)}") from error
+        time.sleep(1)
+
+
+def _follow(client: Any, job_id: str, address: str) -> int:
+    """Prints the log until the job has ended, however often the connection is lost; gives its exit code."""
+    log = _Log(client, job_id)
+    seen_at = time.monotonic()
+    while True:
+        log.print_more()
+        try:
+            details = client.get_job_info(job_id)
+            seen_at = time.monotonic()
+        except (RuntimeError, OSError) as error:
+            if time.monotonic() - seen_at > _RECONNECT_WITHIN_S:
+                raise ClusterLostError(
+                    f"{address} has not answered for {_RECONNECT_WITHIN_S:.0f} s ({_first_line(error)}); "
+                    "when it does, the same command goes on with what is left"
+                ) from error
+        else:
+            if details.status.is_terminal():
+                return _exit_code(details, address)
+        time.sleep(1)
+
+
+def _exit_code(details: Any, address: str) -> int:
+    if details.status == "STOPPED":
+        _say("the job was stopped; the same command goes on with what is left")
+        return _STOPPED
+    code: int | None = details.driver_exit_code
+    if code is None:
+        reason = _first_line(details.message or "no reason given")
+        raise ClusterLostError(f"the job has failed ({reason}); the same command goes on with what is left")
+    if code == _NO_SUCH_COMMAND:
+        raise ResourceError(f"there is no command `sweep` on the cluster at {address}; install it on every node")
+    return code if code >= 0 else 128 - code
+
+
+class _Log:
+    """The job's log, each part printed once."""
+
+    def __init__(self, client: Any, job_id: str) -> None:
+        self._client, self._job_id = client, job_id
+        self._printed = 0
+
+    def print_more(self) -> None:
+        """Prints what comes until the job ends or the connection does."""
+        import aiohttp
+
+        # What broke the connection also breaks the next question, which reports it.
+        with contextlib.suppress(RuntimeError, OSError, aiohttp.ClientError):
+            asyncio.run(self._print_new())
+
+    async def _print_new(self) -> None:
+        start = 0  # every connection tells the log from its beginning
+        async for text in self._client.tail_job_logs(self._job_id):
+            new = text[max(self._printed - start, 0) :]
+            start += len(text)
+            self._printed = max(self._printed, start)
+            sys.stdout.write(new)
+            sys.stdout.flush()
+
+
+def _client(address: str) -> Any:
+    """Gives Ray's job client, connected."""
+    _check_address(address)
+    try:
+        import aiohttp  # noqa: F401  (what the client follows logs with)
+        import ray.exceptions
+        from ray._private.authentication.authentication_utils import is_token_auth_enabled
+        from ray.job_submission import JobSubmissionClient
+    except ImportError as error:
+        raise UserError(
+            f"submitting needs Ray's job client ({error.name} is not installed): pip install 'sweep[submit]'"
+        ) from None
+    logging.disable(logging.INFO)  # of Ray's uploads
+    # Ray would let them win over what was asked for.
+    for variable in ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS"):
+        os.environ.pop(variable, None)
+    try:
+        client = JobSubmissionClient(address)
+    except ray.exceptions.AuthenticationError:
+        raise ResourceError(
+            f"{address} wants a token; set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the "
+            "cluster's own"
+        ) from None
+    except (RuntimeError, ValueError, OSError) as error:
+        raise ResourceError(f"no job server of Ray answers at {address}: {_first_line(error)}") from error
+    if not is_token_auth_enabled():
+        _say(
+            f"warning: {address} takes jobs without a token, so whoever reaches it can run code there; start the "
+            "cluster with RAY_AUTH_MODE=token"
+        )
+    return client
+
+
+def _check_address(address: str) -> None:
+    """A wrong address would cost minutes of silence inside Ray."""
+    try:
+        parts = urlsplit(address)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        port = None
+    if not port or not parts.hostname or parts.username or parts.password:
+        raise ResourceError(
+            f"{address!r} is not the address of a job server; write http://host:8265 (the port of the head's dashboard)"
+        )
+    try:
+        socket.create_connection((parts.hostname, port), timeout=5).close()
+    except OSError as error:
+        raise ResourceError(
+            f"nothing answers at {address} ({error}); the head must run with --include-dashboard=true, and its port "
+            "8265 be reachable from here"
+        ) from None
+
+
+def _data_file(dataset: str) -> Path:
+    file = Path(dataset)
+    if ".." in file.parts or not file.is_file():
+        raise ConfigError(
+            f"the data file {dataset} cannot travel with the job; name one in this folder, or give the absolute path "
+            "of one that all nodes of the cluster share"
+        )
+    return file
+
+
+def _first_line(error: object) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
