@@ -216,7 +216,8 @@ class _Run:
         self._stop.set()
 
     def _load(self, manifest: Manifest | None) -> Dataset:
-        import sweep.trial  # noqa: F401  (torch takes seconds to import; this thread has them)
+        if not manifest and not self._launch.address:
+            import sweep.trial  # noqa: F401  (torch takes seconds to import; this thread has them)
 
         dataset = load_dataset(
             self._sweep.dataset, validation_size=self._sweep.validation_size, data_dir=self._launch.data_dir
@@ -225,16 +226,24 @@ class _Run:
         return dataset
 
     def _make_manifest(self, dataset: Dataset, num_gpus: float) -> Manifest:
-        from sweep.trial import choose_engine, fingerprint
+        from sweep.trial import describe_worker
+        from sweep.tuning import ask_worker
 
-        device = "cuda" if num_gpus else "cpu"
+        resources = self._sweep.resources
+        if self._launch.address:
+            worker = ask_worker(resources, num_gpus)
+        else:
+            worker = describe_worker(num_threads=resources.num_cpus, device="cuda" if num_gpus else "cpu")
+        engine = worker.choose_engine(self._sweep.engine)
+        if engine == "reference" and self._sweep.engine == "auto":
+            self._display.say(f"the reference engine is used, the stacked one is not: {worker.not_stacked}")
         return make_manifest(
             self._sweep,
             dataset,
             name=self._launch.name,
             command=self._launch.command,
-            engine=choose_engine(self._sweep.engine, device),
-            fingerprint=fingerprint(num_threads=self._sweep.resources.num_cpus, device=device),
+            engine=engine,
+            fingerprint=worker.fingerprint,
         )
 
     def _write_before_training(self, manifest: Manifest, dataset: Dataset, left: list[TrialConfig]) -> None:

@@ -8,6 +8,7 @@ import hashlib
 import io
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -34,16 +35,32 @@ from sweep.stacked import StackedEngine, supported
 _ENGINES: dict[str, Callable[..., Engine]] = {"reference": ReferenceEngine, "stacked": StackedEngine}
 
 
-def choose_engine(asked: str, device: str = "cpu") -> str:
-    """Gives the engine that `asked` (auto, reference or stacked) stands for on a device of this machine.
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """What the numbers of a trial depend on beside its configuration.
 
-    Raises:
-        ConfigError: if stacked is asked for by name and does not apply here.
+    Attributes:
+        fingerprint: Torch build, CPU capability, number of threads, device.
+        not_stacked: The reason why the stacked engine cannot be used there, None if it can.
     """
-    reason = supported(device)
-    if asked == "stacked" and reason:
-        raise ConfigError(f"engine=stacked cannot be used: {reason}; use engine=reference or engine=auto")
-    return ("reference" if reason else "stacked") if asked == "auto" else asked
+
+    fingerprint: Mapping[str, Any]
+    not_stacked: str | None
+
+    def choose_engine(self, asked: str) -> str:
+        """Gives the engine that `asked` (auto, reference or stacked) stands for.
+
+        Raises:
+            ConfigError: if stacked is asked for by name and does not apply.
+        """
+        if asked == "stacked" and self.not_stacked:
+            raise ConfigError(f"engine=stacked cannot be used: {self.not_stacked}; use engine=reference or engine=auto")
+        return ("reference" if self.not_stacked else "stacked") if asked == "auto" else asked
+
+
+def describe_worker(*, num_threads: int = 1, device: str = "cpu") -> Worker:
+    """Describes this process as a worker with some threads on a device: "cpu" or "cuda"."""
+    return Worker(fingerprint=fingerprint(num_threads=num_threads, device=device), not_stacked=supported(device))
 
 
 def prepare_torch(num_threads: int) -> None:

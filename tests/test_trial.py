@@ -9,9 +9,10 @@ import torch
 from sweep import metrics
 from sweep.config import TrialConfig
 from sweep.datasets import Dataset, load_dataset
+from sweep.errors import ConfigError
 from sweep.records import DoneRecord, Experiment
 from sweep.storage import LocalStorage
-from sweep.trial import TrialRun, choose_engine, run_trial
+from sweep.trial import TrialRun, Worker, describe_worker, run_trial
 
 MakeTrial = Callable[..., TrialConfig]
 
@@ -133,5 +134,13 @@ def test_a_trial_that_moved_says_where_it_was_trained(
 
 
 def test_auto_is_the_stacked_engine_here() -> None:
-    assert choose_engine("auto") == "stacked"
-    assert choose_engine("reference") == "reference"
+    here = describe_worker()
+    assert here.choose_engine("auto") == "stacked"
+    assert here.choose_engine("reference") == "reference"
+
+
+def test_auto_is_the_reference_engine_where_the_stacked_one_cannot_be_used() -> None:
+    elsewhere = Worker(fingerprint={}, not_stacked="torch 1.0 lacks everything")
+    assert elsewhere.choose_engine("auto") == "reference"
+    with pytest.raises(ConfigError, match="engine=stacked cannot be used: torch 1.0 lacks everything; use"):
+        elsewhere.choose_engine("stacked")

@@ -15,7 +15,7 @@ from sweep.errors import ConfigError, ExperimentError
 from sweep.plan import make_manifest
 from sweep.records import DoneRecord, Experiment
 from sweep.storage import LocalStorage
-from sweep.trial import choose_engine, fingerprint, run_trial
+from sweep.trial import describe_worker, run_trial
 from sweep.verify import retrain, verify
 
 _WORDS = ("depth=shallow", "activation=relu", "loss=cross_entropy,hinge", "epochs=2", "seeds=0,1")
@@ -33,8 +33,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dataset,
         name="smoke",
         command="",
-        engine=choose_engine("auto"),
-        fingerprint=fingerprint(num_threads=1, device="cpu"),
+        engine=describe_worker().choose_engine("auto"),
+        fingerprint=describe_worker().fingerprint,
     )
     experiment.write_test_split(images=dataset.test_pixels, y_true=dataset.test.labels)
     experiment.write_manifest(manifest)

@@ -10,11 +10,22 @@ The only room that imports ray. Ray schedules and restarts; what happened is rea
     nodes.py        compares every node of a joined cluster with the driver: versions, storage path
     submit.py       hands a sweep to a cluster through Ray's job API
     trainable.py    what a worker executes
+    workers.py      asks a worker what the numbers of a trial will depend on there
     watch.py        notices that Ray's processes, or the head of a joined cluster, have ended under a running driver
 """
 
 from sweep.tuning.cluster import Cluster, Node, check_resources, local_node, share_of_gpu
 from sweep.tuning.loop import run_trials
 from sweep.tuning.nodes import check_nodes
+from sweep.tuning.workers import ask_worker
 
-__all__ = ["Cluster", "Node", "check_nodes", "check_resources", "local_node", "run_trials", "share_of_gpu"]
+__all__ = [
+    "Cluster",
+    "Node",
+    "ask_worker",
+    "check_nodes",
+    "check_resources",
+    "local_node",
+    "run_trials",
+    "share_of_gpu",
+]

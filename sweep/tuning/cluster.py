@@ -29,6 +29,8 @@ _QUIET = {
     "TUNE_MAX_PENDING_TRIALS_PG": "64",
     # Ours are installed after ray.init, and one of them must stay in force.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    # Workers import these as they start, while the driver still waits for Ray; a trial would wait for them later.
+    "RAY_preload_python_modules": "torch,ray.tune",
     # Its warning would come after ours, and hangs all the same.
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000000",
 }

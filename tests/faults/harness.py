@@ -226,7 +226,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def planned(folder: Path, words: Sequence[str] = WORDS) -> tuple[Manifest, Any]:
     """The manifest of a sweep, written to `folder` as a driver would, and its data set."""
-    from sweep.trial import choose_engine, fingerprint
+    from sweep.trial import describe_worker
 
     sweep: SweepConfig = load_sweep(words[0], words[1:])
     dataset = load_dataset(sweep.dataset, validation_size=sweep.validation_size)
@@ -235,8 +235,8 @@ def planned(folder: Path, words: Sequence[str] = WORDS) -> tuple[Manifest, Any]:
         dataset,
         name=sweep.name,
         command="",
-        engine=choose_engine(sweep.engine),
-        fingerprint=fingerprint(num_threads=1, device="cpu"),
+        engine=describe_worker().choose_engine(sweep.engine),
+        fingerprint=describe_worker().fingerprint,
     )
     Experiment(LocalStorage(folder)).write_manifest(manifest)
     return manifest, dataset
