@@ -8,8 +8,9 @@ from ray.tune import Callback, Stopper
 
 from sweep.errors import StorageError
 from sweep.records import Experiment
+from sweep.tuning.nodes import is_a_node_gone
 
-# In what Ray says of an actor whose node is gone; it has no other sign.
+# In what Ray says of an actor whose node it knows to be gone.
 _NODE_LOST = "node has died"
 
 
@@ -81,7 +82,7 @@ class PassOn(_NeverSaved, Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker or a node was lost, and Tune starts the trial again; a lost node uses up no retry of the trial."""
-        node_lost = _NODE_LOST in str(trial.get_error())
+        node_lost = _NODE_LOST in str(trial.get_error()).rpartition("Failure #")[2] or is_a_node_gone()
         if node_lost:
             trial.run_metadata.num_failures -= 1
         self._listener.retried(trial.config["trial_id"], f"its {'node' if node_lost else 'worker'} was lost")

@@ -108,6 +108,7 @@ class Cluster:
                 f"cannot join the Ray cluster at {head.address} ({' '.join(str(error).split())}); "
                 "check that it runs with `ray status`, or leave --address out"
             ) from error
+        ray._private.worker._worker_logs_enabled = False  # log_to_driver leaves what raylets say of lost nodes
         # Its tracebacks of lost workers say less than our line about the same trial.
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
         self._watch = Watch(self._on_lost, head=head.address if head else None)

@@ -6,6 +6,7 @@ has written to the storage path, and writes one of its own that the driver reads
 
 import contextlib
 import secrets
+import socket
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -47,6 +48,19 @@ def check_nodes(storage: Storage) -> str:
                     storage.delete(name)
     count = f"{len(answers)} nodes have" if len(answers) > 1 else "1 node has"
     return f"{count} this driver's versions and share{'' if len(answers) > 1 else 's'} {storage}"
+
+
+def is_a_node_gone() -> bool:
+    """Whether a node that Ray believes alive accepts no connection: its workers are lost before Ray says it is."""
+    import ray
+
+    for node in ray.nodes():  # type: ignore[no-untyped-call]
+        if node["Alive"]:
+            try:
+                socket.create_connection((node["NodeManagerAddress"], node["NodeManagerPort"]), timeout=1).close()
+            except OSError:
+                return True
+    return False
 
 
 def _nodes() -> dict[str, str]:

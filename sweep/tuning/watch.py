@@ -78,7 +78,8 @@ def _raylet() -> list[psutil.Process]:
     return [
         process
         for process in psutil.process_iter(["name", "cmdline"])
-        if process.info["name"] == "raylet" and any(socket in word for word in process.info["cmdline"] or ())
+        if process.info["name"] == "raylet"
+        and any(word.partition("=")[2] == socket for word in process.info["cmdline"] or ())
     ]
 
 
