@@ -1,8 +1,9 @@
 """What several test files share: small real data, and one real sweep through Ray."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import object_store
 import pytest
 from command import run_command
 
@@ -55,6 +56,25 @@ def smoke_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "stderr.txt").write_text(finished.stderr)
     assert finished.returncode == 0, finished.stderr
     return folder
+
+
+@pytest.fixture(scope="session")
+def s3_port() -> Iterator[int]:
+    """The port of a real S3 server on the loopback."""
+    with object_store.s3_server() as port:
+        yield port
+
+
+@pytest.fixture
+def bucket(s3_port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[object_store.Bucket]:
+    """A new bucket, whose address and credentials are in the environment."""
+    bucket = object_store.Bucket(s3_port)
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL_S3", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in bucket.environment.items():
+        monkeypatch.setenv(name, value)
+    yield bucket
+    bucket.close()
 
 
 @pytest.fixture

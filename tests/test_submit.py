@@ -14,7 +14,7 @@ import pytest
 
 from sweep.errors import ConfigError
 from sweep.records import open_experiment, read_records
-from sweep.storage import Storage
+from sweep.storage import LocalStorage
 from sweep.tuning.submit import make_job
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -115,7 +115,7 @@ def test_a_sweep_file_travels_and_the_log_comes_back(submit: Submit, tmp_path: P
     assert "submitted sweep-" in error
     assert "ray job stop sweep-" in error
     assert "warning" not in error
-    records = read_records(open_experiment(Storage(tmp_path / "all"), "tiny"))
+    records = read_records(open_experiment(LocalStorage(tmp_path / "all"), "tiny"))
     assert records.complete
     assert records.manifest.sweep.seeds == (0, 1)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([awkward, "all", "private.txt"])
@@ -153,7 +153,7 @@ def test_a_stopped_job_leaves_a_sweep_that_goes_on(submit: Submit, tmp_path: Pat
     assert process.returncode == 143, out + error
     assert "go on with: sweep resume smoke" in out
     assert "the job was stopped" in error
-    events = open_experiment(Storage(tmp_path / "all"), "smoke").read_events()
+    events = open_experiment(LocalStorage(tmp_path / "all"), "smoke").read_events()
     assert [event["event"] for event in events if event["event"].startswith("run_")] == ["run_started", "run_finished"]
     assert events[-1]["outcome"] == "interrupted"
 

@@ -25,7 +25,7 @@ from sweep.storage.base import TEMPORARY, Storage
 from sweep.storage.s3 import Bucket
 from sweep.storage.segments import Segments
 
-_SETTLE_S = 0.5
+_SETTLE_S = 1.0
 _READ_AT_A_TIME = 16
 # No writer takes this long over one file.
 _ABANDONED_AFTER_S = 3600.0

@@ -106,7 +106,9 @@ class Bucket:
             except OSError as error:
                 problem = str(error)
                 place = f"{self.uri(path)} from {socket.gethostname()}"
-                if remedy := next((_REMEDIES[key] for key in _REMEDIES if key in problem), ""):
+                if remedy := _remedy(problem):
+                    if "No response body" in problem:
+                        remedy = self._remedy_of_listing() or remedy
                     raise StorageError(f"cannot use {place}: {remedy}") from None
                 if time.monotonic() + pause_s - start > self._patience_s(problem):
                     self._given_up = True
@@ -119,6 +121,16 @@ class Bucket:
                 return answer
             time.sleep(pause_s * self._random.uniform(0.5, 1))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    def _remedy_of_listing(self) -> str:
+        """Asks again in a way that is answered with a reason; a look at one object is not."""
+        from pyarrow import fs
+
+        try:
+            self._filesystem().get_file_info(fs.FileSelector(self.name))
+        except OSError as error:
+            return _remedy(str(error))
+        return ""
 
     def _patience_s(self, problem: str) -> float:
         nobody = not self._answered and any(sign in problem for sign in _NOBODY_THERE)
@@ -142,6 +154,10 @@ class Bucket:
                 allow_delayed_open=True,  # a file of up to 10 MB is one request
             )
         return self._opened
+
+
+def _remedy(problem: str) -> str:
+    return next((_REMEDIES[sign] for sign in _REMEDIES if sign in problem), "")
 
 
 def _endpoint() -> str:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from sweep.config import SweepConfig, load_sweep
 from sweep.datasets import load_dataset
 from sweep.plan import make_manifest
 from sweep.records import DoneRecord, Experiment, Manifest, Predictions
-from sweep.storage import LocalStorage
+from sweep.storage import LocalStorage, Storage, open_storage
 
 HOOKS = Path(__file__).parent / "hooks"
 SOURCE = Path(__file__).resolve().parents[2]
@@ -87,17 +87,30 @@ class Case:
         folder: An empty one; the storage path is made in it.
         storage_name: Of the storage path.
         name: Of the experiment.
+        uri: Of the storage, if it is no folder.
+        variables: Of the environment of all drivers.
     """
 
-    def __init__(self, folder: Path, storage_name: str = "sweeps", name: str = NAME) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        storage_name: str = "sweeps",
+        name: str = NAME,
+        *,
+        uri: str = "",
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder, self.storage, self.name = folder, folder / storage_name, name
+        self.root = uri or str(self.storage)
         self.faults = folder / "faults"
+        self.variables = {**(variables or {}), "SWEEP_FAULT_FOLDER": str(self.faults)} if uri else {}
         self.faults.mkdir(parents=True)
         self._drivers: list[Driver] = []
 
     @property
     def experiment(self) -> Experiment:
-        return Experiment(LocalStorage(self.storage).folder(self.name))
+        storage: Storage = open_storage(self.root)
+        return Experiment(storage.folder(self.name))
 
     @property
     def ledger(self) -> Ledger:
@@ -117,7 +130,7 @@ class Case:
 
     def start(self, *words: str, address: str | None = None) -> "Driver":
         joining = ("--address", address) if address else ()
-        driver = Driver(self, [*words, "--storage", str(self.storage), *joining])
+        driver = Driver(self, [*words, "--storage", self.root, *joining])
         self._drivers.append(driver)
         return driver
 
@@ -149,7 +162,9 @@ class Driver:
                 stdout=log,
                 stderr=log,
                 cwd=case.folder,
-                env=environment(SWEEP_FAULT_MARK=self._mark, **(TOKEN if "--address" in words else {})),
+                env=environment(
+                    SWEEP_FAULT_MARK=self._mark, **case.variables, **(TOKEN if "--address" in words else {})
+                ),
                 start_new_session=True,
             )
 
@@ -286,6 +301,7 @@ def check_promise(case: Case, expected: dict[str, Numbers], *, damaged: int = 0)
     assert case.ledger.steps_back <= 1 + damaged
     left = [str(file) for file in case.storage.rglob("*") if ".tmp-" in file.name or file.name.startswith("lock.json")]
     assert left == []
+    assert not [name for name in case.experiment.storage.list() if name.startswith("lock.json")]
 
 
 def resume_command(text: str) -> str:

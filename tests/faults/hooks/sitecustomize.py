@@ -6,6 +6,7 @@ The product knows nothing of this. Beside a storage path lies a folder `faults`,
     faults.json    what is to go wrong, read anew at every occasion:
                    {"kill_before_rename": "*/done.json"}     SIGKILL between a file's writing and its renaming
                    {"raise_in": "*hinge*"}                   an error in the code of these trials
+                   {"kill_before_put": "*/done.json"}        the same before the put of an object
                    {"slow_epoch_s": 0.2}                     time for a fault to land within an epoch
                    all but the last happen once, or "times" times
 """
@@ -24,7 +25,7 @@ class _Wrapper:
     """Wraps modules when they are imported; importing them here would load torch into every process."""
 
     def find_spec(self, name, path=None, target=None):
-        wrap = {"sweep.trial": _wrap_trial, "sweep.report": _wrap_report}.get(name)
+        wrap = _WRAPPED.get(name)
         if not wrap:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path)
@@ -47,7 +48,7 @@ def _wrap_trial(module):
     train_epoch, write_done = module.TrialRun._train_epoch, module.Experiment.write_done
 
     def train_epoch_with_faults(run):
-        trial_id, folder = run._trial.trial_id, _folder(run._experiment.storage.root)
+        trial_id, folder = run._trial.trial_id, _folder(run._experiment.storage)
         for index, fault in enumerate(_faults(folder)):
             time.sleep(fault.get("slow_epoch_s", 0))
             if fnmatch.fnmatch(trial_id, fault.get("raise_in", "")) and _claim(folder, index, fault):
@@ -57,7 +58,7 @@ def _wrap_trial(module):
 
     def write_done_with_note(experiment, record):
         write_done(experiment, record)
-        _note(_folder(experiment.storage.root), record.trial_id, "done")
+        _note(_folder(experiment.storage), record.trial_id, "done")
 
     module.TrialRun._train_epoch = train_epoch_with_faults
     module.Experiment.write_done = write_done_with_note
@@ -75,8 +76,27 @@ def _dies_before(rename):
     return rename_or_die
 
 
-def _folder(experiment):
-    return experiment.parent.parent / "faults"
+def _wrap_s3(module):
+    # A minute for each of several tests.
+    module.PATIENCE_S = float(os.environ.get("SWEEP_FAULT_PATIENCE_S", module.PATIENCE_S))
+
+
+def _wrap_objects(module):
+    write = module.ObjectStorage.write
+
+    def write_or_die(storage, path, content):
+        folder = _folder(storage)
+        for index, fault in enumerate(_faults(folder)):
+            if fnmatch.fnmatch(path, fault.get("kill_before_put", "")) and _claim(folder, index, fault):
+                os.kill(os.getpid(), signal.SIGKILL)
+        write(storage, path, content)
+
+    module.ObjectStorage.write = write_or_die
+
+
+def _folder(storage):
+    given = os.environ.get("SWEEP_FAULT_FOLDER")
+    return Path(given) if given else storage.root.parent.parent / "faults"
 
 
 def _faults(folder):
@@ -103,5 +123,11 @@ def _note(folder, trial_id, what):
         os.close(ledger)
 
 
+_WRAPPED = {
+    "sweep.trial": _wrap_trial,
+    "sweep.report": _wrap_report,
+    "sweep.storage.s3": _wrap_s3,
+    "sweep.storage.objects": _wrap_objects,
+}
 sys.meta_path.insert(0, _Wrapper())
 os.replace, os.link = _dies_before(os.replace), _dies_before(os.link)

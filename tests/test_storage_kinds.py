@@ -1,0 +1,192 @@
+"""What every kind of storage promises: a folder, and a prefix of a bucket on a real S3 server."""
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sweep.errors import StorageError
+from sweep.storage import Storage, open_storage
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "folder":
+        return str(tmp_path / "team" / "sweeps")
+    uri: str = request.getfixturevalue("bucket").uri
+    return uri
+
+
+@pytest.fixture
+def storage(root: str) -> Storage:
+    return open_storage(root)
+
+
+@pytest.fixture
+def left(request: pytest.FixtureRequest, root: str, tmp_path: Path) -> Callable[[], list[str]]:
+    """Everything that is there, as somebody else sees it, empty folders too."""
+    if root.startswith("s3:"):
+        return lambda: sorted(request.getfixturevalue("bucket").objects())
+    return lambda: sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*"))
+
+
+def test_file_is_read_as_written_and_replaced_whole(storage: Storage) -> None:
+    storage.write("trials/one/file", b"first")
+    storage.write("trials/one/file", b"second")
+    assert storage.read("trials/one/file") == b"second"
+    storage.write("empty", b"")
+    assert storage.read("empty") == b""
+
+
+def test_a_file_of_many_megabytes_and_of_any_bytes_is_whole(storage: Storage) -> None:
+    content = bytes(range(256)) * 100_000
+    storage.write("large", content)
+    assert storage.read("large") == content
+
+
+def test_names_may_have_any_letters(storage: Storage) -> None:
+    storage.write("a b/süß 100%?#&'\".json", b"x")
+    assert storage.read("a b/süß 100%?#&'\".json") == b"x"
+    assert storage.list("a b") == ["süß 100%?#&'\".json"]
+
+
+def test_missing_file_is_no_error_of_the_storage(storage: Storage) -> None:
+    with pytest.raises(FileNotFoundError):
+        storage.read("nothing")
+    with pytest.raises(FileNotFoundError):
+        storage.rename("nothing", "something")
+    storage.delete("nothing")
+    assert storage.list() == storage.list("nothing") == storage.read_lines("lines.jsonl") == []
+    assert storage.files() == set()
+    assert list(storage.read_each(["nothing", "neither/nor"])) == [None, None]
+    assert list(storage.read_each([])) == []
+    assert not storage.exists("nothing")
+
+
+def test_folders_are_listed_by_name_and_by_all_that_is_below(storage: Storage) -> None:
+    for path in ("manifest.json", "trials/b/done.json", "trials/a/done.json", "trials/a/x.pt"):
+        storage.write(path, path.encode())
+    assert storage.list() == ["manifest.json", "trials"]
+    assert storage.list("trials") == ["a", "b"]
+    assert storage.files("trials") == {"trials/a/done.json", "trials/a/x.pt", "trials/b/done.json"}
+    assert storage.exists("manifest.json")
+    assert not storage.exists("trials")
+    paths = ["trials/b/done.json", "trials/c/done.json", "trials/a/done.json"]
+    assert list(storage.read_each(paths)) == [b"trials/b/done.json", None, b"trials/a/done.json"]
+    assert list(storage.read_each(["manifest.json", "trials/a/x.pt"])) == [b"manifest.json", b"trials/a/x.pt"]
+
+
+def test_file_is_renamed_and_deleted(storage: Storage) -> None:
+    storage.write("trials/a/old", b"content")
+    storage.rename("trials/a/old", "trials/a/new")
+    assert storage.list("trials/a") == ["new"]
+    assert storage.read("trials/a/new") == b"content"
+    storage.delete("trials/a/new")
+    assert storage.list("trials/a") == []
+    assert storage.files() == set()
+
+
+def test_of_many_creators_of_a_file_the_first_wins(storage: Storage) -> None:
+    assert [storage.create("file", content) for content in (b"1", b"2", b"3")] == [True, False, False]
+    assert storage.read("file") == b"1"
+    assert storage.list() == ["file"]
+
+
+def test_of_creators_at_the_same_moment_one_wins(storage: Storage) -> None:
+    won, start = [], threading.Barrier(3)
+
+    def create(content: bytes) -> None:
+        start.wait()
+        if storage.create("file", content):
+            won.append(content)
+
+    threads = [threading.Thread(target=create, args=(b"%d" % number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [storage.read("file")] == won
+
+
+def test_added_lines_are_read_back_in_order_from_several_writers(root: str) -> None:
+    first, second = open_storage(root), open_storage(root)
+    first.write("manifest.json", b"")
+    for number in range(3):
+        first.append("events.jsonl", json.dumps({"first": number}))
+    first.flush()
+    second.append("events.jsonl", '{"second": "é"}')
+    second.flush()
+    first.append("events.jsonl", '{"first": 3}')
+    first.flush()
+    lines = [json.loads(line) for line in open_storage(root).read_lines("events.jsonl")]
+    assert [line["first"] for line in lines if "first" in line] == [0, 1, 2, 3]
+    assert [line["second"] for line in lines if "second" in line] == ["é"]
+
+
+def test_lines_of_both_kinds_are_read_from_a_copy(storage: Storage) -> None:
+    storage.write("events.jsonl", b"of a folder\n")
+    storage.write("events-20260101T000000-0a-0000.jsonl", b"of a bucket\n")
+    storage.write("other-20260101T000000-0a-0000.jsonl", b"of something else\n")
+    assert sorted(storage.read_lines("events.jsonl")) == ["of a bucket", "of a folder"]
+
+
+def test_storage_is_opened_again_by_its_name(storage: Storage) -> None:
+    folder = storage.folder("an experiment").folder("100%")
+    folder.write("file", b"content")
+    assert open_storage(str(folder)).read("file") == b"content"
+    assert storage.read("an experiment/100%/file") == b"content"
+
+
+def test_probe_and_refused_work_leave_nothing_behind(storage: Storage, left: Callable[[], list[str]]) -> None:
+    storage.folder("mnist").check_writable()
+    assert left() == []
+    with storage.folder("mnist").no_empty_folders():
+        storage.folder("mnist").check_writable()
+        storage.folder("mnist").write("lock.json", b"{}")
+        storage.folder("mnist").delete("lock.json")
+    assert left() == []
+
+
+def test_what_was_there_before_stays(storage: Storage) -> None:
+    storage.write("other/file", b"mine")
+    with storage.folder("mnist").no_empty_folders():
+        storage.folder("mnist").check_writable()
+    assert storage.files() == {"other/file"}
+    with storage.folder("mnist").no_empty_folders():
+        storage.folder("mnist").write("manifest.json", b"{}")
+    assert storage.files() == {"other/file", "mnist/manifest.json"}
+    storage.remove_abandoned()
+    assert storage.files() == {"other/file", "mnist/manifest.json"}
+
+
+@pytest.mark.parametrize(
+    ("root", "says"),
+    [
+        ("gs://bucket/x", "storage gs:// is not supported; give a folder or s3://bucket/prefix"),
+        ("s3://", "write s3://bucket/prefix"),
+        ("s3://bucket/a/../b", "write s3://bucket/prefix"),
+        ("s3://bucket/a//b", "write s3://bucket/prefix"),
+        ("s3://bucket/a#b", "write s3://bucket/prefix"),
+        ("s3://bucket/a?regoin=x", "unknown option 'regoin' in the --storage URI; choose from endpoint_override"),
+        ("s3://AKIA:hunter2@bucket/a", "has credentials in it, which would be written down; leave them out and give"),
+        ("s3://bucket/a?access_key=AKIA&secret_key=hunter2", "has credentials in it"),
+        ("s3://bucket/a?session_token=hunter2", "has credentials in it"),
+    ],
+)
+def test_a_root_that_cannot_be_used_is_one_line_without_secrets(root: str, says: str) -> None:
+    with pytest.raises(StorageError) as error:
+        open_storage(root)
+    assert says in str(error.value)
+    assert "hunter2" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_options_of_a_uri_go_with_it_to_whoever_opens_it() -> None:
+    uri = "s3://bucket/team?region=eu-west-1&endpoint_override=http://store:9000"
+    assert str(open_storage(uri).folder("mnist")) == (
+        "s3://bucket/team/mnist?region=eu-west-1&endpoint_override=http://store:9000"
+    )
+    assert str(open_storage("s3://bucket")) == "s3://bucket/"
+    assert str(open_storage("s3://bucket").folder("mnist")) == "s3://bucket/mnist"
