@@ -206,6 +206,23 @@ def test_a_report_says_what_cannot_be_said_instead_of_failing(case, tmp_path, rn
     check_report(tmp_path / "out")
 
 
+def test_a_later_report_in_the_same_folder_leaves_nothing_of_the_earlier(tmp_path, rng):
+    axes = {"depth": ["shallow", "deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]}
+    wide = write_experiment(tmp_path / "wide", score, rng=rng, sweep=made_up_sweep(axes=axes), test_size=50)
+    narrow = made_up_sweep(axes=axes | {"depth": ["deep"]})
+    one = write_experiment(tmp_path / "one", score, rng=rng, sweep=narrow, test_size=50)
+    write_report([wide], tmp_path / "out")
+    assert (tmp_path / "out" / "figures" / "confusion-shallow.svg").exists()
+    (tmp_path / "out" / "figures" / "notes.svg").write_text("mine")
+    write_report([one], tmp_path / "out")
+    write_report([one], tmp_path / "fresh")
+    left, fresh = (
+        {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()}
+        for out in (tmp_path / "out", tmp_path / "fresh")
+    )
+    assert left == fresh | {"figures/notes.svg"}
+
+
 def test_numbers_as_a_reader_sees_them():
     assert percent(0.98017) == "98.02"
     assert percent(float("nan")) == "–"
