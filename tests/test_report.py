@@ -286,6 +286,21 @@ def test_numbers_of_the_readme_are_those_of_the_csv(whole):
     assert " ".join(f"{100 * value:.2f}" for value in relu) in line
 
 
+def test_an_image_that_is_wrong_is_never_labelled_with_its_own_class(tmp_path, rng):
+    sweep = made_up_sweep(seeds=[0, 1, 2], axes={"depth": ["deep"], "activation": ["relu"], "loss": ["hinge"]})
+    experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep, test_size=50)
+    trial = read_records(experiment).manifest.trials[0].trial_id
+    predictions = experiment.read_predictions(trial)
+    _, y_true = experiment.read_test_split()
+    image = int(np.flatnonzero(y_true == 3)[0])
+    # Wrong twice, but differently: the most frequent class is the true one, or as frequent as any.
+    predictions.y_pred[:, image] = 3, 8, 5
+    experiment.write_predictions(trial, predictions)
+    images = analyse(read_records(experiment), rng).images
+    assert image in images.wrong_everywhere
+    assert images.predicted[0].mistaken_for[image] == 5
+
+
 def test_hostile_names_are_only_text(tmp_path, rng):
     sweep = made_up_sweep(axes={"depth": ["deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]})
     experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep, failed=["deep-tanh-hinge"])
@@ -311,6 +326,11 @@ def test_several_experiments_stand_side_by_side(tmp_path, rng):
     assert "first: validation accuracy (%)" in readme
     assert "second: training accuracy (%)" in readme
     assert "Ranks over data sets are not compared (" in readme
+    with (tmp_path / "out" / "tables" / "side-by-side.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["first_rank"] for row in rows] == ["1", "2", "3", "4"]
+    best = f"{100 * float(rows[0]['first_validation_accuracy_mean']):.2f} (1)"
+    assert best in readme
     for name in ("first", "second"):
         check_report(tmp_path / "out" / name)
 
