@@ -206,6 +206,23 @@ def test_a_report_says_what_cannot_be_said_instead_of_failing(case, tmp_path, rn
     check_report(tmp_path / "out")
 
 
+def test_a_later_report_in_the_same_folder_leaves_nothing_of_the_earlier(tmp_path, rng):
+    axes = {"depth": ["shallow", "deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]}
+    wide = write_experiment(tmp_path / "wide", score, rng=rng, sweep=made_up_sweep(axes=axes), test_size=50)
+    narrow = made_up_sweep(axes=axes | {"depth": ["deep"]})
+    one = write_experiment(tmp_path / "one", score, rng=rng, sweep=narrow, test_size=50)
+    write_report([wide], tmp_path / "out")
+    assert (tmp_path / "out" / "figures" / "confusion-shallow.svg").exists()
+    (tmp_path / "out" / "figures" / "notes.svg").write_text("mine")
+    write_report([one], tmp_path / "out")
+    write_report([one], tmp_path / "fresh")
+    left, fresh = (
+        {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()}
+        for out in (tmp_path / "out", tmp_path / "fresh")
+    )
+    assert left == fresh | {"figures/notes.svg"}
+
+
 def test_numbers_as_a_reader_sees_them():
     assert percent(0.98017) == "98.02"
     assert percent(float("nan")) == "–"
@@ -269,6 +286,21 @@ def test_numbers_of_the_readme_are_those_of_the_csv(whole):
     assert " ".join(f"{100 * value:.2f}" for value in relu) in line
 
 
+def test_an_image_that_is_wrong_is_never_labelled_with_its_own_class(tmp_path, rng):
+    sweep = made_up_sweep(seeds=[0, 1, 2], axes={"depth": ["deep"], "activation": ["relu"], "loss": ["hinge"]})
+    experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep, test_size=50)
+    trial = read_records(experiment).manifest.trials[0].trial_id
+    predictions = experiment.read_predictions(trial)
+    _, y_true = experiment.read_test_split()
+    image = int(np.flatnonzero(y_true == 3)[0])
+    # Wrong twice, but differently: the most frequent class is the true one, or as frequent as any.
+    predictions.y_pred[:, image] = 3, 8, 5
+    experiment.write_predictions(trial, predictions)
+    images = analyse(read_records(experiment), rng).images
+    assert image in images.wrong_everywhere
+    assert images.predicted[0].mistaken_for[image] == 5
+
+
 def test_hostile_names_are_only_text(tmp_path, rng):
     sweep = made_up_sweep(axes={"depth": ["deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]})
     experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep, failed=["deep-tanh-hinge"])
@@ -294,6 +326,11 @@ def test_several_experiments_stand_side_by_side(tmp_path, rng):
     assert "first: validation accuracy (%)" in readme
     assert "second: training accuracy (%)" in readme
     assert "Ranks over data sets are not compared (" in readme
+    with (tmp_path / "out" / "tables" / "side-by-side.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["first_rank"] for row in rows] == ["1", "2", "3", "4"]
+    best = f"{100 * float(rows[0]['first_validation_accuracy_mean']):.2f} (1)"
+    assert best in readme
     for name in ("first", "second"):
         check_report(tmp_path / "out" / name)
 

@@ -154,7 +154,7 @@ def test_a_clear_winner_is_called_better_than_each_other(tmp_path):
 def test_an_average_that_hides_one_combination_says_so(tmp_path):
     told = Told(tmp_path, clear_winner)
     # Nine cells of which one is 5 points above: of the variation two eighths are depth's, two activation's, four both.
-    assert "but the combination of depth and activation matters more (50 % of all variation," in told.text("axes")
+    assert "but depth and activation act in combination (50 % of all variation, " in told.text("axes")
     assert told.numbers("axes")["share_alone"] == pytest.approx(25, abs=1)
 
 
@@ -191,7 +191,7 @@ def test_the_only_factor_that_matters_is_named_alone(tmp_path):
     assert numbers["low_activation"] < 0.04 < numbers["high_activation"]
     assert numbers["low_depth"] == 0
     assert "interaction" not in told.details
-    assert "but" not in told.text("axes")
+    assert "in combination" not in told.text("axes")
 
 
 def test_an_interaction_is_told_so_that_averages_do_not_mislead(tmp_path):

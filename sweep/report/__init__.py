@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 def write_report(experiments: "Sequence[Experiment]", out: Path) -> Path:
     """Writes the report of one experiment, or of several side by side, and gives the page to open.
 
-    Writes `report.html`, `README.md`, `figures/`, `tables/`, `results.csv` and `history.csv` into `out`. Of several
-    experiments these are the comparison, and each has its own whole report in a folder of its name below `out`.
+    Writes `report.html`, `README.md`, `figures/`, `tables/`, `results.csv`, `history.csv` and `SHA256SUMS` (their
+    list) into `out`, and removes files that an earlier report listed there and this one lacks. Of several experiments
+    these are the comparison, and each has its own whole report in a folder of its name below `out`.
 
     Raises:
         ExperimentError: if an experiment's manifest is missing or damaged.

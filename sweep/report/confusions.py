@@ -181,7 +181,7 @@ def _strips(images: TestImages) -> list[Block | None]:
             blocks.append(
                 Drawing(
                     picture=_strip(images, shown, name, what),
-                    caption=f"{kept} {what}: true → predicted by the selected one.",
+                    caption=f"{kept} {what}: true → the wrong class that the selected one predicts most often.",
                 )
             )
     return blocks
@@ -194,6 +194,6 @@ def _spread_out(count: int) -> NDArray[np.int64]:
 
 def _strip(images: TestImages, indices: NDArray[np.int64], name: str, what: str) -> Picture:
     assert images.images is not None
-    names, y_pred = images.class_names, images.predicted[0].y_pred
-    texts = [f"{names[images.y_true[i]][:7]} → {names[y_pred[i]][:7]}" for i in indices]
+    names, mistaken_for = images.class_names, images.predicted[0].mistaken_for
+    texts = [f"{names[images.y_true[i]][:7]} → {names[mistaken_for[i]][:7]}" for i in indices]
     return image_strip(images.images[indices], texts, name=name, title=f"Test images {what}")

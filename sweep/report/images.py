@@ -22,13 +22,13 @@ class Predicted:
         configuration: Whose they are.
         correct: Whether each replicate is right about each image, `[S, N]`.
         confusion: `[C, C]` counts over all seeds, rows true, columns predicted.
-        y_pred: The class that most replicates predict, `[N]`; of equals, the smallest.
+        mistaken_for: The wrong class that most replicates predict, `[N]`; of equals, the smallest.
     """
 
     configuration: Configuration
     correct: NDArray[np.bool_]
     confusion: NDArray[np.int64]
-    y_pred: NDArray[np.int64]
+    mistaken_for: NDArray[np.int64]
 
     @property
     def wrong(self) -> NDArray[np.bool_]:
@@ -127,8 +127,9 @@ def _predicted(
         confusion += predictions.test_confusion[replicate.row]
     y_pred = np.stack(rows)
     votes = np.stack([(y_pred == label).sum(axis=0) for label in range(classes)])
+    votes[y_true, np.arange(len(y_true))] = -1
     return Predicted(
-        configuration=configuration, correct=y_pred == y_true, confusion=confusion, y_pred=votes.argmax(axis=0)
+        configuration=configuration, correct=y_pred == y_true, confusion=confusion, mistaken_for=votes.argmax(axis=0)
     )
 
 

@@ -73,7 +73,10 @@ def _words(values: Any) -> str:
             return ", ".join(map(str, value)) or "none"
         return f"{value:g}" if isinstance(value, float) else str(value)
 
-    return "; ".join(f"{name.replace('_', ' ')} {word(value)}" for name, value in values.items()) or "unknown"
+    return (
+        "; ".join(f"{name.replace('_gb', ' (GB)').replace('_', ' ')} {word(value)}" for name, value in values.items())
+        or "unknown"
+    )
 
 
 def _wall_time(records: ExperimentRecords) -> str:
@@ -104,7 +107,7 @@ def _sizes(records: ExperimentRecords) -> str:
 
 def _failures(records: ExperimentRecords) -> str:
     counts = Counter(str(event.get("event")) for event in records.events)
-    parts = [f"{len(records.failed)} of {several(len(records.manifest.trials), 'trial')} failed at last"]
+    parts = [f"{len(records.failed)} of {several(len(records.manifest.trials), 'trial')} failed in the end"]
     for event, words in (
         ("trial_failed", "failure"),
         ("trial_retried", "retry"),

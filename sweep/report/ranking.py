@@ -36,6 +36,7 @@ def ranking_section(analysis: Analysis) -> Section:
                 text=f"By mean {analysis.criterion} over {several(len(seeds), 'seed')} ({numbered(seeds)}). Test "
                 "accuracy took no part. An interval is of its own row alone: overlap of two rows decides nothing; two "
                 "configurations that share a letter are not told apart (Tukey, 95 % confidence for all pairs together)."
+                + ("" if analysis.best.cannot else " Shaded on the page: not distinguishable from the best.")
             )
         )
         unused = unused_seeds(analysis)

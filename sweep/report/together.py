@@ -41,18 +41,28 @@ def _scores(analyses: Sequence[Analysis]) -> Section:
     """One row per grid point, in the order of the first experiment's ranking."""
     axes = _axes(analyses)
     rows: dict[tuple[Any, ...], dict[str, str]] = {}
+    numbers: dict[tuple[Any, ...], dict[str, float]] = {}
     for analysis in analyses:
         name = analysis.manifest.name
         for entry in analysis.entries:
             for trial_point in _values(analysis, entry.configuration, axes):
                 row = rows.setdefault(trial_point, {})
-                row[f"{name}: rank"] = str(entry.rank)
-                row[f"{name}: {analysis.criterion} (%)"] = percent(entry.score.estimate)
-                row[f"{name}: test accuracy (%)"] = percent(entry.configuration.mean("test_accuracy"))
-    shown = pd.DataFrame(
-        {axis: level_name(axis, value).replace(f"{axis}=", "") for axis, value in zip(axes, values, strict=True)} | row
-        for values, row in rows.items()
-    ).fillna(NONE)
+                test = entry.configuration.mean("test_accuracy")
+                row[f"{name}: {analysis.criterion} (%)"] = f"{percent(entry.score.estimate)} ({entry.rank})"
+                row[f"{name}: test accuracy (%)"] = percent(test)
+                numbers.setdefault(trial_point, {}).update(
+                    {
+                        f"{name}_rank": entry.rank,
+                        f"{name}_{analysis.grid.criterion}_mean": entry.score.estimate,
+                        f"{name}_test_accuracy_mean": test,
+                    }
+                )
+    levels = {
+        values: {a: level_name(a, value).replace(f"{a}=", "") for a, value in zip(axes, values, strict=True)}
+        for values in rows
+    }
+    shown = pd.DataFrame(levels[values] | row for values, row in rows.items()).fillna(NONE)
+    exact = pd.DataFrame(levels[values] | row for values, row in numbers.items())
     more = (
         f"The first {MOST_SHOWN} of {len(shown)}; all are in `tables/side-by-side.csv`."
         if len(shown) > MOST_SHOWN
@@ -62,12 +72,15 @@ def _scores(analyses: Sequence[Analysis]) -> Section:
         "scores",
         "Scores side by side",
         [
-            note("Each experiment ranks by its own criterion; twins share a rank. Test accuracy took no part. " + more),
+            note(
+                "In brackets the rank by the experiment's own criterion; twins share it. Test accuracy took no part. "
+                + more
+            ),
             Table(
                 name="side-by-side",
                 title="Scores side by side",
                 shown=shown.head(MOST_SHOWN),
-                exact=shown,
+                exact=exact,
                 searchable=True,
             ),
         ],

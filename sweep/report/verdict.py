@@ -193,12 +193,12 @@ def _what_matters(analysis: Analysis, numbers: Numbers) -> str:
 
 
 def _what_combines(analysis: Analysis, numbers: Numbers) -> str:
-    """Averages over the other axes mislead where a combination of two explains more than either."""
+    """Averages over the other axes mislead where a combination explains more than half as much as any axis."""
     rows = analysis.effects.table
     shares = {row.name: row.share for row in rows if row.kind == "factor"}
     tests = [row for row in rows if row.kind == "interaction"]
     bound = (1 - analysis.effects.level) / max(len(tests), 1)
-    larger = [row for row in tests if row.p_value < bound and row.share > max(shares.values())]
+    larger = [row for row in tests if row.p_value < bound and row.share > max(shares.values()) / 2]
     if not larger:
         return ""
     row = max(larger, key=lambda one: one.share)
@@ -207,7 +207,7 @@ def _what_combines(analysis: Analysis, numbers: Numbers) -> str:
     numbers |= {"alone": axis, "share_alone": round(100 * shares[axis])}
     both = listed(row.factors, most=len(row.factors))
     sizes = f"{100 * row.share:.0f} % of all variation, {axis} alone {100 * shares[axis]:.0f} %"
-    return f", but the combination of {both} matters more ({sizes})"
+    return f", but {both} act in combination ({sizes})"
 
 
 def _what_settles(analysis: Analysis, numbers: Numbers) -> str:

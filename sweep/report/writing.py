@@ -13,6 +13,7 @@ from sweep.report.confusions import confusion_section
 from sweep.report.detail import details
 from sweep.report.document import Document, Paragraph, Section, section
 from sweep.report.effects import effects_section
+from sweep.report.files import write_files
 from sweep.report.findings import Analysis
 from sweep.report.formats import several
 from sweep.report.grid import grid_section
@@ -76,15 +77,16 @@ def _write_one(records: ExperimentRecords, out: Path) -> tuple[Analysis, Path]:
 
 
 def _write(document: Document, analyses: Sequence[Analysis], out: Path) -> Path:
-    folder = LocalStorage(out)
+    files: dict[str, str] = {}
     for picture in document.pictures():
-        folder.write(f"figures/{picture.name}.svg", picture.file().encode())
+        files[f"figures/{picture.name}.svg"] = picture.file()
     for table in document.tables():
-        folder.write(f"tables/{table.name}.csv", csv(table.shown if table.exact is None else table.exact).encode())
-        folder.write(f"tables/{table.name}.tex", booktabs(table.shown, caption=table.title).encode())
+        files[f"tables/{table.name}.csv"] = csv(table.shown if table.exact is None else table.exact)
+        files[f"tables/{table.name}.tex"] = booktabs(table.shown, caption=table.title)
     if len(analyses) == 1:
-        folder.write("results.csv", csv(results_table(analyses[0].records)).encode())
-        folder.write("history.csv", csv(history_table(analyses[0].records)).encode())
-    folder.write("README.md", readme(document).encode())
-    folder.write("report.html", page(document).encode())
+        files["results.csv"] = csv(results_table(analyses[0].records))
+        files["history.csv"] = csv(history_table(analyses[0].records))
+    files["README.md"] = readme(document)
+    files["report.html"] = page(document)
+    write_files(LocalStorage(out), {path: text.encode() for path, text in files.items()})
     return out / "report.html"
