@@ -5,6 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+# In the environment of every sweep that tests run; nothing may write one down.
+SECRETS = {
+    "AWS_SECRET_ACCESS_KEY": "planted-aws-secret",
+    "WANDB_API_KEY": "planted-wandb-key",
+    "RAY_AUTH_TOKEN": "planted-ray-token",
+    "DATABASE_OPTIONS": "--user=me --password=planted-password",
+}
+
 
 def run_command(*words: str, cwd: Path, timeout_s: float = 240) -> subprocess.CompletedProcess[str]:
     """Runs `sweep WORDS` as a user would, in a process of its own."""
@@ -12,7 +20,7 @@ def run_command(*words: str, cwd: Path, timeout_s: float = 240) -> subprocess.Co
     return subprocess.run(
         [sys.executable, "-m", "sweep", *words],
         cwd=cwd,
-        env={**environment, "COLUMNS": "200"},
+        env={**environment, **SECRETS, "COLUMNS": "200"},
         capture_output=True,
         text=True,
         timeout=timeout_s,

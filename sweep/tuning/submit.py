@@ -81,6 +81,8 @@ def make_job(
                 f"{option} {path} means another folder on each machine; give what all nodes of the cluster share: "
                 "an absolute path" + (" or s3://bucket/prefix" if option == "--storage" else "")
             )
+    if "@" in urlsplit(storage).netloc:
+        raise ConfigError("--storage has credentials in it, which would be written down; give them to the cluster")
     words = ["sweep", "run", sweep_name, *overrides, "--address", "auto", "--storage", storage]
     words += ["--name", name] if name else []
     words += ["--data-dir", data_dir] if data_dir else []
