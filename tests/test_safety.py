@@ -44,13 +44,13 @@ def test_nobody_else_can_read_an_experiment(smoke_folder: Path) -> None:
 
 
 class Touch:
-    """Makes a file when it is unpickled."""
+    """Makes a folder when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self._path = str(path)
 
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[str, str]]:
-        return open, (self._path, "w")
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[str]]:
+        return os.mkdir, (self._path,)
 
 
 def test_a_checkpoint_that_would_run_code_is_refused(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.errors import ConfigError
+from sweep.errors import ConfigError, StorageError
 from sweep.tuning.submit import make_job
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -187,7 +187,7 @@ def test_a_path_that_each_machine_reads_differently_is_refused(options: dict[str
 
 
 def test_credentials_in_the_storage_path_are_refused_and_not_repeated() -> None:
-    with pytest.raises(ConfigError, match="has credentials in it") as refused:
+    with pytest.raises(StorageError, match="has credentials in it") as refused:
         make_job("smoke", [], storage="s3://key:secret@bucket/prefix")
     assert "secret" not in str(refused.value)
 

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.reports import timed_command, write_made_up
 from benchmarks.values import summary
 from sweep.records import Experiment
-from sweep.storage import Storage
+from sweep.storage import LocalStorage
 
 _RATES = {999: 37, 9990: 370}
 
@@ -27,10 +27,10 @@ def measure_scale(folder: Path, *, rounds: int) -> dict[str, Any]:
 
 
 def _round(folder: Path, name: str) -> dict[str, float]:
-    experiment = Experiment(Storage(folder / name))
+    experiment = Experiment(LocalStorage(folder / name))
     manifest = experiment.read_manifest()
     assert manifest is not None
-    copy = Experiment(Storage(folder / "copy"))
+    copy = Experiment(LocalStorage(folder / "copy"))
     status = timed_command("status", name, "--storage", str(folder))
     resume = timed_command("resume", name, "--storage", str(folder), "--quiet")
     return {
