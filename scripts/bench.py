@@ -4,6 +4,7 @@
     python scripts/bench.py --only engines           the engines, microseconds per model step
     python scripts/bench.py --only sweeps overhead   whole commands
     python scripts/bench.py --only reports           `sweep report` of made-up experiments
+    python scripts/bench.py --only scale             manifest, status and resume with 1,000 and 10,000 trials
 
 What is compared runs in turns, `--rounds` times; every number is a median, with the smallest and largest in brackets.
 """
@@ -19,6 +20,7 @@ from typing import Any
 from benchmarks.commands import floor_of_sweep_s, measure_overhead, measure_sweeps
 from benchmarks.engines import measure_engines
 from benchmarks.reports import measure_reports
+from benchmarks.scale import measure_scale
 from benchmarks.values import shown, summary
 from tabulate import tabulate
 
@@ -30,7 +32,7 @@ def main() -> None:
     """Runs the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--only", nargs="+", choices=["engines", "sweeps", "overhead", "reports"], default=[], metavar="PART"
+        "--only", nargs="+", choices=["engines", "sweeps", "overhead", "reports", "scale"], default=[], metavar="PART"
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--activations", nargs="+", choices=ACTIVATIONS, default=list(ACTIVATIONS))
@@ -49,6 +51,7 @@ def main() -> None:
             "sweeps": lambda: measure_sweeps(folder, rounds=options.rounds, num_epochs=options.epochs),
             "overhead": lambda: measure_overhead(folder, rounds=options.rounds, counts=options.trials),
             "reports": lambda: measure_reports(folder, rounds=options.rounds),
+            "scale": lambda: measure_scale(folder, rounds=options.rounds),
         }
         measured: dict[str, Any] = {
             "hardware": hardware(),
@@ -142,7 +145,31 @@ def reports_table(measured: dict[str, Any]) -> str:
     return tabulate(rows, headers="keys")
 
 
-TABLES = {"engines": engines_table, "sweeps": sweeps_table, "overhead": overhead_table, "reports": reports_table}
+def scale_table(measured: dict[str, Any]) -> str:
+    """Shows a row per number of trials."""
+    rows = [
+        {
+            "trials": trials,
+            "manifest, MB": shown(row["manifest_mb"], 1),
+            "write, s": shown(row["write_manifest_s"], 2),
+            "read, s": shown(row["read_manifest_s"], 2),
+            "sweep status, s": shown(row["status_s"], 1),
+            "its MB": shown(row["status_mb"]),
+            "sweep resume, nothing left, and report, s": shown(row["resume_s"], 1),
+            "MB": shown(row["resume_mb"]),
+        }
+        for trials, row in measured["scale"].items()
+    ]
+    return tabulate(rows, headers="keys")
+
+
+TABLES = {
+    "engines": engines_table,
+    "sweeps": sweeps_table,
+    "overhead": overhead_table,
+    "reports": reports_table,
+    "scale": scale_table,
+}
 
 
 def _ratio(slow: dict[str, float], fast: dict[str, float]) -> float:

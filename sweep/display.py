@@ -40,6 +40,7 @@ class Lines:
         self._running: list[str] = []
         self._total = self._done = self._failed = 0
         self._begun = time.monotonic()
+        self._work = self._total_work = 0.0
         self._work_before: float | None = None
 
     def say(self, text: str) -> None:
@@ -58,6 +59,7 @@ class Lines:
             trial.trial_id: len(trial.seeds) * (manifest.parameters(trial) + _STEP_OVERHEAD_PARAMETERS)
             for trial in left
         }
+        self._total_work = sum(self._weights[trial.trial_id] * trial.epochs for trial in left)
         self._total, self._done = len(manifest.trials), len(manifest.trials) - len(left)
         replicates = sum(len(trial.seeds) for trial in left)
         self.say(f"{manifest.name}: {len(left)} of {self._total} trials to train, {replicates} models")
@@ -100,16 +102,17 @@ class Lines:
     def time_left(self) -> str:
         """Says how long it may take, from the work done since the first epoch ended; "" before."""
         # Trials that go on from a checkpoint begin with work that this run did not do.
-        total = sum(weight * self._trials[trial_id].epochs for trial_id, weight in self._weights.items())
-        work = sum(self._weights[trial_id] * epoch for trial_id, epoch in self._epochs.items())
         if self._work_before is None:
-            self._work_before, self._begun = work, time.monotonic()
-        if work <= self._work_before:
+            self._work_before, self._begun = self._work, time.monotonic()
+        if self._work <= self._work_before:
             return ""
-        seconds = (total - work) * (time.monotonic() - self._begun) / (work - self._work_before)
+        elapsed_s = time.monotonic() - self._begun
+        seconds = (self._total_work - self._work) * elapsed_s / (self._work - self._work_before)
         return f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
 
     def _note(self, trial_id: str, metrics: Mapping[str, float]) -> None:
+        # Added up as it comes: an event may not cost more the more trials there are.
+        self._work += self._weights[trial_id] * (int(metrics["epoch"]) - self._epochs.get(trial_id, 0))
         self._epochs[trial_id] = int(metrics["epoch"])
         self._latest[trial_id] = metrics
         self.time_left()
@@ -139,7 +142,7 @@ class LiveTable(Lines):
         self._note(trial_id, metrics)
         self._end_of(trial_id)
         self._done += 1
-        self._recent = [trial_id, *self._recent]
+        self._recent = [trial_id, *self._recent[: _SHOWN_TRIALS - 1]]
 
     def end(self) -> None:
         """Training has ended."""

@@ -128,7 +128,9 @@ def run_sweep(sweep: SweepConfig, launch: Launch, display: Display) -> Outcome:
     """
     experiment = launch.experiment
     manifest = _wanted_manifest(sweep, launch)
-    if manifest and not _left(experiment, manifest, launch):
+    # Hashes are checked once: here only if nothing else says that there is something to do.
+    whole = launch.only_failed or (manifest and read_outcome(experiment, manifest).complete)
+    if manifest and whole and not _left(experiment, manifest, launch):
         return read_outcome(experiment, manifest)
     run = _Run(sweep, launch, display, made=manifest is not None)
     with run.signals(), experiment.storage.no_empty_folders():

@@ -6,6 +6,14 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+# In the environment of every sweep that tests run; nothing may write one down.
+SECRETS = {
+    "AWS_SECRET_ACCESS_KEY": "planted-aws-secret",
+    "WANDB_API_KEY": "planted-wandb-key",
+    "RAY_AUTH_TOKEN": "planted-ray-token",
+    "DATABASE_OPTIONS": "--user=me --password=planted-password",
+}
+
 
 def run_command(
     *words: str, cwd: Path, timeout_s: float = 240, variables: Mapping[str, str] | None = None
@@ -15,7 +23,7 @@ def run_command(
     return subprocess.run(
         [sys.executable, "-m", "sweep", *words],
         cwd=cwd,
-        env={**environment, "COLUMNS": "200", **(variables or {})},
+        env={**environment, **SECRETS, "COLUMNS": "200", **(variables or {})},
         capture_output=True,
         text=True,
         timeout=timeout_s,

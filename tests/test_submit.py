@@ -1,5 +1,6 @@
 """`sweep submit`: a real Ray head with a real job server, and the job that it runs."""
 
+import json
 import os
 import signal
 import socket
@@ -12,9 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.errors import ConfigError
-from sweep.records import open_experiment, read_records
-from sweep.storage import LocalStorage
+from sweep.errors import ConfigError, StorageError
 from sweep.tuning.submit import make_job
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -115,9 +114,9 @@ def test_a_sweep_file_travels_and_the_log_comes_back(submit: Submit, tmp_path: P
     assert "submitted sweep-" in error
     assert "ray job stop sweep-" in error
     assert "warning" not in error
-    records = read_records(open_experiment(LocalStorage(tmp_path / "all"), "tiny"))
-    assert records.complete
-    assert records.manifest.sweep.seeds == (0, 1)
+    manifest = json.loads((tmp_path / "all" / "tiny" / "manifest.json").read_text())
+    assert manifest["sweep"]["seeds"] == [0, 1]
+    assert len(list((tmp_path / "all" / "tiny" / "trials").glob("*/done.json"))) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([awkward, "all", "private.txt"])
     assert list(tmp_path.rglob("made")) == []
 
@@ -153,7 +152,7 @@ def test_a_stopped_job_leaves_a_sweep_that_goes_on(submit: Submit, tmp_path: Pat
     assert process.returncode == 143, out + error
     assert "go on with: sweep resume smoke" in out
     assert "the job was stopped" in error
-    events = open_experiment(LocalStorage(tmp_path / "all"), "smoke").read_events()
+    events = [json.loads(line) for line in (tmp_path / "all" / "smoke" / "events.jsonl").read_text().splitlines()]
     assert [event["event"] for event in events if event["event"].startswith("run_")] == ["run_started", "run_finished"]
     assert events[-1]["outcome"] == "interrupted"
 
@@ -185,6 +184,12 @@ def test_a_data_file_beside_the_sweep_file_travels_and_one_elsewhere_is_refused(
 def test_a_path_that_each_machine_reads_differently_is_refused(options: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="an absolute path"):
         make_job("smoke", [], **options)  # type: ignore[arg-type]
+
+
+def test_credentials_in_the_storage_path_are_refused_and_not_repeated() -> None:
+    with pytest.raises(StorageError, match="has credentials in it") as refused:
+        make_job("smoke", [], storage="s3://key:secret@bucket/prefix")
+    assert "secret" not in str(refused.value)
 
 
 def test_what_is_not_installed_is_said_in_one_line(tmp_path: Path) -> None:

@@ -142,5 +142,5 @@ def test_auto_is_the_stacked_engine_here() -> None:
 def test_auto_is_the_reference_engine_where_the_stacked_one_cannot_be_used() -> None:
     elsewhere = Worker(fingerprint={}, not_stacked="torch 1.0 lacks everything")
     assert elsewhere.choose_engine("auto") == "reference"
-    with pytest.raises(ConfigError, match="engine=stacked cannot be used: torch 1.0 lacks everything; use"):
+    with pytest.raises(ConfigError, match=r"engine=stacked cannot be used: torch 1\.0 lacks everything; use"):
         elsewhere.choose_engine("stacked")

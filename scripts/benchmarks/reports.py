@@ -1,5 +1,6 @@
 """The report of made-up experiments: seconds and memory of the whole command."""
 
+import json
 import os
 import subprocess
 import sys
@@ -14,27 +15,39 @@ from benchmarks.values import summary
 
 _ROOT = Path(__file__).resolve().parents[2]
 _RATES = {27: 1, 1026: 38}
+# In a small process of its own: a child's largest memory counts from that of the process that started it.
+_USAGE = """
+import json, resource, subprocess, sys
+code = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL)
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps({"cpu_s": usage.ru_utime + usage.ru_stime, "memory_gb": usage.ru_maxrss * 1024 / 1e9}))
+sys.exit(code)
+"""
 
 
 def measure_reports(folder: Path, *, rounds: int) -> dict[str, Any]:
     """Writes made-up experiments of five seeds and 10,000 test images, and times `sweep report` of each in turns."""
-    sys.path.insert(0, str(_ROOT / "tests"))
-    from made_up import made_up_sweep, write_experiment
-
     for trials, rates in _RATES.items():
-        axes = {"learning_rate": [0.001 * (1 + k / 100) for k in range(rates)]}
-        sweep = made_up_sweep(epochs=10, axes=axes)
-        rng = np.random.default_rng(0)
-        write_experiment(
-            folder / f"made-up-{trials}", _score, sweep=sweep, rng=rng, test_size=10_000, image_shape=(28, 28)
-        )
+        write_made_up(folder / f"made-up-{trials}", rates=rates, seeds=5, test_size=10_000, image_shape=(28, 28))
     measured: dict[int, list[dict[str, float]]] = {trials: [] for trials in _RATES}
     for _ in range(rounds):
         for trials, runs in measured.items():
-            runs.append(_report(folder, f"made-up-{trials}"))
+            words = [f"made-up-{trials}", "--storage", str(folder), "--out", str(folder / "out")]
+            runs.append(timed_command("report", *words))
     return {
         str(trials): {key: summary([run[key] for run in runs]) for key in runs[0]} for trials, runs in measured.items()
     }
+
+
+def write_made_up(root: Path, *, rates: int, seeds: int, test_size: int, image_shape: tuple[int, ...]) -> None:
+    """Writes an experiment of 27 x `rates` finished trials with made-up numbers."""
+    sys.path.insert(0, str(_ROOT / "tests"))
+    from made_up import made_up_sweep, write_experiment
+
+    axes = {"learning_rate": [0.001 * (1 + k / 100) for k in range(rates)]}
+    sweep = made_up_sweep(epochs=10, seeds=list(range(seeds)), axes=axes)
+    rng = np.random.default_rng(0)
+    write_experiment(root, _score, sweep=sweep, rng=rng, test_size=test_size, image_shape=image_shape)
 
 
 def _score(point: Mapping[str, Any], seed: int) -> float:
@@ -43,16 +56,16 @@ def _score(point: Mapping[str, Any], seed: int) -> float:
     return float(depth + spread - point["learning_rate"])
 
 
-def _report(folder: Path, name: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "sweep", "report", name, "--storage", str(folder), "--out", str(folder / "out")]
+def timed_command(*words: str) -> dict[str, float]:
+    """Runs `sweep WORDS`; gives its `wall_s`, `cpu_s` and `memory_gb`."""
+    command = [sys.executable, "-m", "sweep", *words]
     start = time.perf_counter()
-    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(_ROOT)}, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    return {
-        "wall_s": time.perf_counter() - start,
-        "cpu_s": usage.ru_utime + usage.ru_stime,
-        "memory_gb": usage.ru_maxrss * 1024 / 1e9,
-    }
+    environment = os.environ | {"PYTHONPATH": str(_ROOT)}
+    ended = subprocess.run(
+        [sys.executable, "-c", _USAGE, *command], env=environment, stdout=subprocess.PIPE, check=False
+    )
+    wall_s = time.perf_counter() - start
+    if ended.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {ended.returncode}")
+    usage: dict[str, float] = json.loads(ended.stdout)
+    return {"wall_s": wall_s, **usage}

@@ -100,7 +100,7 @@ class LocalStorage(Storage):
 
     def append(self, path: str, line: str) -> None:
         """Adds a line to a file that is for people to read; not atomic, so never for the truth."""
-        with _explained(self.root / path), open(self.root / path, "ab+") as file:
+        with _explained(self.root / path), open(self.root / path, "ab+", opener=_for_owner) as file:
             end = file.seek(0, os.SEEK_END)
             file.seek(max(end - 1, 0))
             torn = file.read(1) not in (b"", b"\n")  # a writer was killed within its line
@@ -214,10 +214,14 @@ def _is_abandoned(temporary: Path) -> bool:
 
 
 def _write_flushed(file: Path, content: bytes) -> None:
-    with open(file, "xb") as stream:
+    with open(file, "xb", opener=_for_owner) as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+def _for_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, mode=0o600)
 
 
 def _make_folders(folder: Path) -> None:

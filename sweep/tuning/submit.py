@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 
 from sweep.config import check_experiment_name, load_sweep
 from sweep.errors import ClusterLostError, ConfigError, ResourceError, UserError
+from sweep.storage import open_storage
 
 # Ray kills a job this long after asking it to stop; the driver leaves within 10 s, and Ray would give it 3.
 _STOP_WITHIN_S = 15
@@ -65,7 +66,8 @@ def make_job(
     """Gives the job of a sweep; the arguments are those of `sweep run`.
 
     Raises:
-        ConfigError: for what `sweep run` would refuse, and for a path that means nothing on another machine.
+        UserError: for what `sweep run` would refuse, and for a path that means nothing on another machine.
+        StorageError: for a URI that is no storage, or has credentials in it.
     """
     sweep = load_sweep(sweep_name, overrides)
     check_experiment_name(name or sweep.name)
@@ -81,6 +83,7 @@ def make_job(
                 f"{option} {path} means another folder on each machine; give what all nodes of the cluster share: "
                 "an absolute path" + (" or s3://bucket/prefix" if option == "--storage" else "")
             )
+    open_storage(storage)  # refuses what would be written down, or fail on the cluster
     words = ["sweep", "run", sweep_name, *overrides, "--address", "auto", "--storage", storage]
     words += ["--name", name] if name else []
     words += ["--data-dir", data_dir] if data_dir else []
