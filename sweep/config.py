@@ -101,6 +101,8 @@ class Resources:
         max_concurrent: Trials at a time; 0 means as many as fit.
         max_retries: How often a trial whose worker or node was lost starts again from its last checkpoint.
         checkpoint_every: Epochs between checkpoints; the last epoch always writes one.
+        pack: Grid points of the same layers that one Ray trial carries, on a CPU one after the other, on a GPU at the
+            same time; each keeps its own files, retries and place in the report.
     """
 
     num_cpus: int = 1
@@ -108,6 +110,7 @@ class Resources:
     max_concurrent: int = 0
     max_retries: int = 3
     checkpoint_every: int = 1
+    pack: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -419,6 +422,7 @@ def _check_resources(table: Mapping[str, Any]) -> Resources:
         max_concurrent=_whole(table, "max_concurrent", 0, at_least=0),
         max_retries=_whole(table, "max_retries", 3, at_least=0),
         checkpoint_every=_whole(table, "checkpoint_every", 1, at_least=1),
+        pack=_whole(table, "pack", 1, at_least=1),
     )
 
 

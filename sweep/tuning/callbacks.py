@@ -1,6 +1,7 @@
 """What Tune calls in the driver while trials run."""
 
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -56,46 +57,88 @@ class StopWhenAsked(_NeverSaved, Stopper):
 
 
 class PassOn(_NeverSaved, Callback):
-    """Passes on what the workers report; sets `stop` when the storage fails, and keeps the reason."""
+    """Passes on what the workers report; sets `stop` when the storage fails, and keeps the reason.
 
-    def __init__(self, experiment: Experiment, listener: Listener, stop: threading.Event) -> None:
+    Args:
+        experiment: For the reason of a trial whose worker was lost too often.
+        listener: Whom to tell.
+        stop: Is set when the storage fails.
+        max_retries: Of each trial whose worker was lost; a lost node uses up none.
+        at_once: How many trials of a pack run at the same time.
+    """
+
+    def __init__(
+        self, experiment: Experiment, listener: Listener, stop: threading.Event, *, max_retries: int, at_once: int
+    ) -> None:
         self.storage_error = ""
         self._experiment, self._listener, self._stop = experiment, listener, stop
+        self._max_retries, self._at_once = max_retries, at_once
+        self._lost: Counter[str] = Counter()
+        self._ended: set[str] = set()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A worker has taken a trial."""
-        self._listener.started(trial.config["trial_id"])
+        """A worker has taken a pack of trials."""
+        for trial_id in self._running(trial):
+            self._listener.started(trial_id)
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        """A worker has reported an epoch, or the end of its trial."""
-        trial_id = trial.config["trial_id"]
-        if "storage_error" in result:
-            self._fail(result["storage_error"])
-        elif "failed" in result:
-            self._listener.failed(trial_id, result["failed"])
-        elif result["done"]:
-            self._listener.done(trial_id, result)
-        else:
-            self._listener.epoch(trial_id, result)
+        """A worker has reported epochs, or the ends of trials."""
+        for report in result["reports"]:
+            trial_id = report["trial_id"]
+            if report["outcome"] == "storage_error":
+                self._fail(report["reason"])
+            elif report["outcome"] == "failed":
+                self._end(trial, trial_id)
+                self._listener.failed(trial_id, report["reason"])
+            elif report["outcome"] == "done":
+                self._end(trial, trial_id)
+                self._listener.done(trial_id, report)
+            else:
+                self._listener.epoch(trial_id, report)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A worker or a node was lost, and Tune starts the trial again; a lost node uses up no retry of the trial."""
+        """A worker or a node was lost, and Tune starts the pack again; a lost node uses up no retry of a trial."""
         node_lost = _NODE_LOST in str(trial.get_error()).rpartition("Failure #")[2] or is_a_node_gone()
         if node_lost:
             trial.run_metadata.num_failures -= 1
-        self._listener.retried(trial.config["trial_id"], f"its {'node' if node_lost else 'worker'} was lost")
+        for trial_id in self._running(trial):
+            self._lost[trial_id] += not node_lost
+            if self._lost[trial_id] > self._max_retries:
+                self._give_up(trial, trial_id)
+            else:
+                self._listener.retried(trial_id, f"its {'node' if node_lost else 'worker'} was lost")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        """A worker was lost once too often."""
-        times = "once" if trial.num_failures == 1 else f"{trial.num_failures} times"
+        """The worker of a pack was lost once too often."""
+        for trial_id in self._unfinished(trial):
+            self._lost[trial_id] += 1
+            self._give_up(trial, trial_id)
+
+    def _unfinished(self, trial: Any) -> list[str]:
+        return [trial_id for trial_id in trial.config["trial_ids"] if trial_id not in self._ended]
+
+    def _running(self, trial: Any) -> list[str]:
+        return self._unfinished(trial)[: self._at_once]
+
+    def _end(self, trial: Any, trial_id: str) -> None:
+        before = self._running(trial)
+        self._ended.add(trial_id)
+        for next_id in self._running(trial):
+            if next_id not in before:
+                self._listener.started(next_id)
+
+    def _give_up(self, trial: Any, trial_id: str) -> None:
+        """Fails a trial; its pack goes on without it, since a worker leaves out what has a reason written down."""
+        times = "once" if self._lost[trial_id] == 1 else f"{self._lost[trial_id]} times"
         reason = f"its worker or node was lost {times}, more than max_retries allows"
         try:
-            self._experiment.write_error(trial.config["trial_id"], reason)
+            self._experiment.write_error(trial_id, reason)
         except StorageError as error:
             self._fail(str(error))
-        self._listener.failed(trial.config["trial_id"], reason)
+        self._end(trial, trial_id)
+        self._listener.failed(trial_id, reason)
 
     def _fail(self, storage_error: str) -> None:
         """Every other trial would fail on the same storage."""

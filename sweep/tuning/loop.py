@@ -1,5 +1,6 @@
 """Runs trials through Ray Tune and passes on what they report, as it happens."""
 
+import itertools
 import shutil
 import tempfile
 import threading
@@ -26,7 +27,7 @@ def run_trials(
     listener: "Listener",
     stop: threading.Event,
 ) -> None:
-    """Trains the trials on the cluster that this process has joined, in the order given.
+    """Trains the trials on the cluster that this process has joined, in the order given, `resources.pack` a worker.
 
     Returns when all have ended in some way, or soon after `stop` is set: the epochs that run then end first. What
     was finished is in the experiment's files.
@@ -46,28 +47,31 @@ def run_trials(
         "device": "cuda" if num_gpus else "cpu",
         "checkpoint_every": resources.checkpoint_every,
     }
+    at_once = resources.pack if num_gpus else 1
     trainable = ray.tune.with_parameters(
         GridPointTrainable,
         dataset=dataset,
         root=str(experiment.storage),
         trials={trial.trial_id: trial for trial in trials},
         options=options,
+        at_once=at_once,
     )
-    callback = PassOn(experiment, listener, stop)
+    callback = PassOn(experiment, listener, stop, max_retries=resources.max_retries, at_once=at_once)
     scratch = Path(tempfile.mkdtemp(prefix="sweep-tune-"))
     try:
         ray.tune.Tuner(
             ray.tune.with_resources(trainable, {"cpu": resources.num_cpus, "gpu": num_gpus}),
-            param_space={"trial_id": ray.tune.grid_search([trial.trial_id for trial in trials])},
+            param_space={"trial_ids": ray.tune.grid_search(_packs(trials, resources.pack))},
             tune_config=ray.tune.TuneConfig(
                 reuse_actors=True,
                 max_concurrent_trials=resources.max_concurrent or None,
-                trial_dirname_creator=lambda trial: trial.trial_id,
+                trial_dirname_creator=lambda trial: trial.trial_id,  # Tune's own, which is short
             ),
             run_config=ray.tune.RunConfig(
                 name="tune",
                 storage_path=str(scratch),
-                failure_config=ray.tune.FailureConfig(max_failures=resources.max_retries),
+                # Of a pack: each of its trials may use up its retries and then be left out.
+                failure_config=ray.tune.FailureConfig(max_failures=resources.pack * (resources.max_retries + 1) - 1),
                 checkpoint_config=ray.tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                 callbacks=[callback],
                 stop=StopWhenAsked(stop),
@@ -80,3 +84,9 @@ def run_trials(
         shutil.rmtree(scratch, ignore_errors=True)
     if callback.storage_error:
         raise StorageError(callback.storage_error)
+
+
+def _packs(trials: Sequence[TrialConfig], size: int) -> list[list[str]]:
+    """Gives the ids of neighbours with the same layers, at most `size` together."""
+    groups = [[trial.trial_id for trial in group] for _, group in itertools.groupby(trials, lambda trial: trial.layers)]
+    return [group[first : first + size] for group in groups for first in range(0, len(group), size)]

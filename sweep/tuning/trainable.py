@@ -1,11 +1,13 @@
-"""What a Ray worker executes: one trial after the other, an epoch at a time.
+"""What a Ray worker executes: one pack of trials after the other, an epoch at a time.
 
-A worker is reused for many trials, so whatever takes time to start is paid once. An error in code or configuration
-is written down and reported as the end of the trial: Ray sees only lost workers and nodes as failures, which it
-retries. Nothing is saved through Ray.
+A worker is reused for many packs, so whatever takes time to start is paid once. The trials of a pack are trained one
+after the other on a CPU, where a second would only share the core, and at the same time on a GPU, which one small
+model does not fill. An error in code or configuration is written down and reported as the end of its trial: Ray sees
+only lost workers and nodes as failures, which it retries. Nothing is saved through Ray.
 """
 
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ray.tune import Trainable
@@ -21,37 +23,54 @@ class GridPointTrainable(Trainable):
     """Trains the trials whose ids it is given; its parameters come through Ray's object store."""
 
     def setup(self, config: dict[str, Any], **shared: Any) -> None:
-        """Takes the shared parameters of the sweep: dataset, storage root, trials by id, and options."""
+        """Takes the shared parameters of the sweep: dataset, storage root, trials by id, options, trials at once."""
         self._dataset: Dataset = shared["dataset"]
         self._experiment = Experiment(open_storage(shared["root"]))
         self._trials: dict[str, TrialConfig] = shared["trials"]
         self._options: dict[str, Any] = shared["options"]
+        self._at_once: int = shared["at_once"]
+        self._threads = ThreadPoolExecutor(self._at_once) if self._at_once > 1 else None
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Starts anew with another trial in the same worker."""
-        self._trial_id: str = new_config["trial_id"]
-        self._run: Any = None
+        """Starts anew with another pack in the same worker; leaves out what a lost worker of the same pack ended."""
+        self._left: list[str] = new_config["trial_ids"]
+        if len(self._left) > 1:
+            ended = {*self._experiment.read_all_done(self._left), *self._experiment.read_errors(self._left)}
+            self._left = [trial_id for trial_id in self._left if trial_id not in ended]
+        self._runs: dict[str, Any] = {}
         return True
 
     def step(self) -> dict[str, Any]:
-        """Trains one epoch and gives its metrics; `done` after the last, or with a reason if there can be no next."""
+        """Trains an epoch of one trial, on a GPU of each, and reports it; `done` when no trial of the pack is left."""
+        advance = self._threads.map if self._threads else map
+        reports = list(advance(self._advance, self._left[: self._at_once]))
+        for report in reports:
+            if report["outcome"] != "epoch":
+                self._left = [trial_id for trial_id in self._left if trial_id != report["trial_id"]]
+                self._runs.pop(report["trial_id"], None)
+        return {"reports": reports, "done": not self._left}
+
+    def _advance(self, trial_id: str) -> dict[str, Any]:
         try:
             from sweep.trial import TrialRun
 
-            if self._run is None:
-                self._run = TrialRun(self._trials[self._trial_id], self._dataset, self._experiment, **self._options)
-            finished = self._run.step()
-            return {**self._run.latest, "done": finished}
+            if trial_id not in self._runs:
+                self._runs[trial_id] = TrialRun(
+                    self._trials[trial_id], self._dataset, self._experiment, **self._options
+                )
+            run = self._runs[trial_id]
+            outcome = "done" if run.step() else "epoch"
+            return {"trial_id": trial_id, "outcome": outcome, **run.latest}
         except StorageError as error:
-            return {"done": True, "storage_error": str(error)}
+            return {"trial_id": trial_id, "outcome": "storage_error", "reason": str(error)}
         except Exception as error:
-            return self._failed(error)
+            return self._failed(trial_id, error)
 
-    def _failed(self, error: Exception) -> dict[str, Any]:
+    def _failed(self, trial_id: str, error: Exception) -> dict[str, Any]:
         try:
-            self._experiment.write_error(self._trial_id, traceback.format_exc())
+            self._experiment.write_error(trial_id, traceback.format_exc())
         except StorageError as storage_error:
-            return {"done": True, "storage_error": str(storage_error)}
+            return {"trial_id": trial_id, "outcome": "storage_error", "reason": str(storage_error)}
         first_line = str(error).strip().partition("\n")[0]
-        return {"done": True, "failed": f"{type(error).__name__}: {first_line}"}
+        return {"trial_id": trial_id, "outcome": "failed", "reason": f"{type(error).__name__}: {first_line}"}

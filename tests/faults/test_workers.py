@@ -42,6 +42,24 @@ def test_worker_killed_in_an_epoch_without_retries_left_fails_its_trial_alone(
     check_promise(case, truth)
 
 
+def test_a_lost_worker_costs_only_the_trial_of_the_pack_that_it_was_training(
+    case: Case, cluster: str, truth: dict[str, Numbers]
+) -> None:
+    case.set_faults({"kill_before_rename": "*-relu-hinge-*/checkpoint-0005-*"}, {"raise_in": "*-tanh-cross_entropy-*"})
+    run = case.sweep("run", *WORDS, "max_retries=0", "pack=4", address=cluster)
+    assert run.process.returncode == 1, run.output
+    assert "INCOMPLETE 2/4, 2 failed" in run.last_line
+    failed = {trial_id for trial_id in truth if case.experiment.read_error(trial_id)}
+    assert failed == {trial_id for trial_id in truth if "relu-hinge" in trial_id or "tanh-cross_entropy" in trial_id}
+    assert len({pid for _, pid, _, _ in run.new_rows}) == 2  # the worker that was lost, and the one after it
+
+    case.set_faults()
+    again = case.sweep("resume", "smoke", "--failed", address=cluster)
+    assert again.process.returncode == 0, again.output
+    assert {trial_id for _, _, trial_id, _ in again.new_rows} == failed
+    check_promise(case, truth)
+
+
 def test_error_in_code_fails_its_trial_at_once_and_resume_failed_runs_exactly_it(
     case: Case, cluster: str, truth: dict[str, Numbers]
 ) -> None:
