@@ -111,17 +111,15 @@ def test_sweep_in_a_bucket_survives_faults_kills_and_an_outage_with_the_same_num
         assert b"hunter2" not in text
 
 
-def test_worker_on_a_node_without_credentials_is_one_line(
-    cluster: str, bucket: Bucket, tmp_path: Path, truth: dict[str, Numbers]
-) -> None:
+def test_node_without_credentials_is_found_before_training(cluster: str, bucket: Bucket, tmp_path: Path) -> None:
     uri = f"{bucket.uri}?endpoint_override={bucket.environment['AWS_ENDPOINT_URL']}&region=us-east-1"
     case = Case(tmp_path, uri=uri, variables=bucket.environment)
-    run = case.start("run", *WORDS, address=cluster)
-    assert run.wait() == 1, run.output
-    assert "permission denied; give credentials that may read, write, list and delete there" in run.output
+    run = case.sweep("run", *WORDS, address=cluster)
+    assert run.process.returncode == 2, run.output
+    assert "permission denied; give credentials that may read, write, list and delete there" in run.last_line
     assert "Traceback" not in run.output
     assert bucket.secret not in run.output
-    assert shlex.split(resume_command(run.last_line))[4] == uri
+    assert bucket.objects() == {}
 
 
 def test_sigterm_leaves_a_bucket_that_can_be_looked_at(stored: Case, bucket: Bucket) -> None:
