@@ -135,9 +135,9 @@ def _code_for_nodes() -> tuple[Callable[[], dict[str, str]], Callable[..., dict[
         if here != expected:
             return {"versions": here}
         from sweep.errors import StorageError
-        from sweep.storage import Storage
+        from sweep.storage import open_storage
 
-        storage, problem = Storage(root), not_shared.replace("PATH", root)
+        storage, problem = open_storage(root), not_shared.replace("PATH", root)
         deadline = time.monotonic() + visible_within_s
         while problem and time.monotonic() < deadline:
             try:
