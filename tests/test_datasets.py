@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torchvision
+import torchvision.datasets
 
 from sweep import datasets
 from sweep.datasets import load_dataset, validation_indices
