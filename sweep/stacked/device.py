@@ -84,9 +84,10 @@ class _OwnStream:
         self._entered.__enter__()  # type: ignore[no-untyped-call]
 
     def __exit__(self, *error: Any) -> None:
-        if error == (None, None, None):
+        try:
             self._stream.synchronize()
-        self._entered.__exit__(*error)  # type: ignore[no-untyped-call]
+        finally:
+            self._entered.__exit__(*error)  # type: ignore[no-untyped-call]
 
 
 def warm_up(calls: Sequence[Callable[[], object]], changed: Sequence[Tensor]) -> None:
