@@ -27,9 +27,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from sweep.config import ACTIVATIONS, HIDDEN_LAYERS
 from sweep.engine import ReferenceEngine, TrainingImages
 from sweep.models import layer_shapes
-from sweep.stacked import StackedEngine, check, steps
+from sweep.stacked import StackedEngine, check
+from sweep.stacked import device as device_module
 from sweep.stacked.buffers import Stack
-from sweep.stacked.device import own_stream, resident, warm_up
+from sweep.stacked.device import make_all, own_stream, resident, warm_up
 from sweep.stacked.steps import DeviceStep
 
 DeviceSide = partial(StackedEngine, step=DeviceStep)
@@ -189,7 +190,7 @@ class _OnCuda(TorchDispatchMode):
 def test_every_operator_of_a_step_stays_on_the_device_and_exists_there(
     monkeypatch: pytest.MonkeyPatch, activation: str, loss: str, batch_size: int
 ) -> None:
-    monkeypatch.setattr(steps, "captured", lambda calls: partial(steps._make, calls))
+    monkeypatch.setattr(device_module, "_captured", lambda calls: partial(make_all, calls))
     noted = _OnCuda()
     with FakeTensorMode():
         device = torch.device("cuda", 0)

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -90,25 +91,36 @@ class _OwnStream:
             self._entered.__exit__(*error)  # type: ignore[no-untyped-call]
 
 
+def as_one_call(
+    calls: Sequence[Callable[[], object]], changed: Sequence[Tensor], device: torch.device
+) -> Callable[[], object]:
+    """Gives one call that makes all the calls, which change `changed`: on a CUDA device a graph of them.
+
+    One at a time in a process. Meanwhile other threads may use the device, each on its stream.
+    """
+    with _lock:
+        warm_up(calls, changed)
+        return _captured(calls) if device.type == "cuda" else partial(make_all, calls)
+
+
 def warm_up(calls: Sequence[Callable[[], object]], changed: Sequence[Tensor]) -> None:
-    """Makes the calls a few times, then puts back what they changed."""
+    """Makes the calls a few times, each time putting back what they changed."""
     before = [tensor.clone() for tensor in changed]
     for _ in range(_WARM_UP_STEPS):
-        for call in calls:
-            call()
+        make_all(calls)
         for tensor, value in zip(changed, before, strict=True):
             tensor.copy_(value)
 
 
-def captured(calls: Sequence[Callable[[], object]]) -> Callable[[], object]:
-    """Gives one call that makes all the calls on a CUDA device, as a graph captured on the current stream.
+def make_all(calls: Sequence[Callable[[], object]]) -> None:
+    """Makes the calls, one by one."""
+    for call in calls:
+        call()
 
-    One capture at a time in a process. Meanwhile other threads may use the device, each on its stream.
-    """
+
+def _captured(calls: Sequence[Callable[[], object]]) -> Callable[[], object]:
+    """Gives the replay of a graph of the calls, captured on the current stream."""
     graph = torch.cuda.CUDAGraph()
-    with _lock:
-        stream = torch.cuda.current_stream()
-        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
-            for call in calls:
-                call()
+    with torch.cuda.graph(graph, stream=torch.cuda.current_stream(), capture_error_mode="thread_local"):
+        make_all(calls)
     return graph.replay

@@ -11,7 +11,7 @@ from sweep.config import TrialConfig
 from sweep.engine import TrainingImages
 from sweep.stacked.buffers import MOMENTS, Stack, gapless_parts
 from sweep.stacked.calls import Call, Step
-from sweep.stacked.device import captured, warm_up
+from sweep.stacked.device import as_one_call
 
 
 class HostStep(Step):
@@ -79,9 +79,8 @@ class DeviceStep(Step):
         keep = partial(self._kept.index_copy_, 0, self._counter, self._logits.unsqueeze(0))
         advance = partial(self._counter.add_, torch.ones_like(self._counter))
         calls = [*self._gather(), *self._calls, keep, advance]
-        changed = [stack.flat[name] for name in ("parameters", *MOMENTS)]
-        warm_up(calls, [*changed, stack.num_steps, self._counter])
-        self._take = captured(calls) if self._device.type == "cuda" else partial(_make, calls)
+        changed = [*(stack.flat[name] for name in ("parameters", *MOMENTS)), stack.num_steps, self._counter]
+        self._take = as_one_call(calls, changed, self._device)
 
     def repeat(self, order: Tensor) -> Tensor:
         """Takes a step per batch of `order` `[R, S x B]`; gives sums of losses and of correct predictions, `[2, R]`."""
@@ -110,8 +109,3 @@ class DeviceStep(Step):
 
     def _product(self, one: Tensor, other: Tensor, result: Tensor) -> Iterator[Call]:
         yield partial(torch.bmm, one, other, out=result)
-
-
-def _make(calls: list[Call]) -> None:
-    for call in calls:
-        call()
