@@ -88,7 +88,7 @@ class _OwnStream:
         try:
             self._stream.synchronize()
         finally:
-            self._entered.__exit__(*error)  # type: ignore[no-untyped-call]
+            self._entered.__exit__(*error)
 
 
 def as_one_call(

@@ -78,13 +78,13 @@ class DeviceStep(Step):
         self._kept = torch.zeros(*batches, training.num_classes, device=self._device)
         keep = partial(self._kept.index_copy_, 0, self._counter, self._logits.unsqueeze(0))
         advance = partial(self._counter.add_, torch.ones_like(self._counter))
-        calls = [*self._gather(), *self._calls, keep, advance]
+        calls: list[Call] = [*self._gather(), *self._calls, keep, advance]
         changed = [*(stack.flat[name] for name in ("parameters", *MOMENTS)), stack.num_steps, self._counter]
         self._take = as_one_call(calls, changed, self._device)
 
     def repeat(self, order: Tensor) -> Tensor:
         """Takes a step per batch of `order` `[R, S x B]`; gives sums of losses and of correct predictions, `[2, R]`."""
-        self._order.copy_(order.unflatten(1, (self._num_steps, self._batch_size)).transpose(0, 1))
+        self._order.copy_(order.view(-1, self._num_steps, self._batch_size).transpose(0, 1))
         self._counter.zero_()
         for _ in range(self._num_steps):
             self._take()
