@@ -3,6 +3,7 @@
     python scripts/bench.py                          everything, about half an hour on two quiet cores
     python scripts/bench.py --only engines           the engines, microseconds per model step
     python scripts/bench.py --only sweeps overhead   whole commands
+    python scripts/bench.py --only gpu               whole commands on the GPU; skipped where there is none
     python scripts/bench.py --only reports           `sweep report` of made-up experiments
     python scripts/bench.py --only scale             manifest, status and resume with 1,000 and 10,000 trials
 
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.commands import floor_of_sweep_s, measure_overhead, measure_sweeps
+from benchmarks.commands import floor_of_sweep_s, measure_gpu, measure_overhead, measure_sweeps
 from benchmarks.engines import measure_engines
 from benchmarks.reports import measure_reports
 from benchmarks.scale import measure_scale
@@ -32,7 +33,11 @@ def main() -> None:
     """Runs the parts asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--only", nargs="+", choices=["engines", "sweeps", "overhead", "reports", "scale"], default=[], metavar="PART"
+        "--only",
+        nargs="+",
+        choices=["engines", "sweeps", "gpu", "overhead", "reports", "scale"],
+        default=[],
+        metavar="PART",
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--activations", nargs="+", choices=ACTIVATIONS, default=list(ACTIVATIONS))
@@ -49,6 +54,7 @@ def main() -> None:
                 rounds=options.rounds, activations=options.activations, loss=options.loss
             ),
             "sweeps": lambda: measure_sweeps(folder, rounds=options.rounds, num_epochs=options.epochs),
+            "gpu": lambda: measure_gpu(folder, rounds=options.rounds, num_epochs=options.epochs),
             "overhead": lambda: measure_overhead(folder, rounds=options.rounds, counts=options.trials),
             "reports": lambda: measure_reports(folder, rounds=options.rounds),
             "scale": lambda: measure_scale(folder, rounds=options.rounds),
@@ -116,6 +122,22 @@ def sweeps_table(measured: dict[str, Any]) -> str:
     return f"{tabulate(rows, headers=['', 'seconds'])}\n\n{tabulate(ratios, headers=['', 'ratio'], floatfmt='.2f')}"
 
 
+def gpu_table(measured: dict[str, Any]) -> str:
+    """Shows a row per engine, or that there is no GPU."""
+    gpu = measured["gpu"]
+    if gpu is None:
+        return "no GPU: skipped"
+    rows = [
+        {
+            f"on {gpu['device']}": f"sweep run mnist engine={engine} (seeds=0..2, {gpu['epochs']} epochs)",
+            "seconds": shown(row["wall_s"]),
+            "of training, all trials": shown(row["train_s"]),
+        }
+        for engine, row in gpu["sweep"].items()
+    ]
+    return tabulate(rows, headers="keys")
+
+
 def overhead_table(measured: dict[str, Any]) -> str:
     """Shows a row per number of trials."""
     rows = [
@@ -166,6 +188,7 @@ def scale_table(measured: dict[str, Any]) -> str:
 TABLES = {
     "engines": engines_table,
     "sweeps": sweeps_table,
+    "gpu": gpu_table,
     "overhead": overhead_table,
     "reports": reports_table,
     "scale": scale_table,

@@ -1,22 +1,30 @@
 """The stacked engine against the reference engine, on real images; then what a replicate's bits may not depend on."""
 
-import itertools
 import math
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
+from engines import (
+    ODD_SIZES,
+    POINTS,
+    assert_close_scores,
+    assert_one_ulp,
+    first,
+    odd_training_images,
+    point_trial,
+    same_bits,
+    training_images,
+    trial,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
-from sweep.config import ACTIVATIONS, HIDDEN_LAYERS, LOSSES, TrialConfig
-from sweep.datasets import load_dataset
-from sweep.engine import Engine, EpochScores, ReferenceEngine, TrainingImages
+from sweep.config import ACTIVATIONS, HIDDEN_LAYERS
+from sweep.engine import Engine, ReferenceEngine, TrainingImages
 from sweep.stacked import StackedEngine, supported
 
-POINTS = list(itertools.product(HIDDEN_LAYERS, ACTIVATIONS, LOSSES))
 ENGINES = [ReferenceEngine, StackedEngine]
 
 
@@ -28,15 +36,6 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def training_images(name: str, num_images: int) -> TrainingImages:
-    dataset = load_dataset(name)
-    return TrainingImages(
-        images=torch.from_numpy(dataset.train.images[:num_images].copy()),
-        labels=torch.from_numpy(dataset.train.labels[:num_images].copy()),
-        num_classes=len(dataset.class_names),
-    )
-
-
 @pytest.fixture(scope="module")
 def mnist() -> TrainingImages:
     return training_images("mnist", 6400)
@@ -45,53 +44,6 @@ def mnist() -> TrainingImages:
 @pytest.fixture(scope="module")
 def digits() -> TrainingImages:
     return training_images("digits", 1437)
-
-
-def first(training: TrainingImages, num_images: int) -> TrainingImages:
-    return TrainingImages(
-        images=training.images[:num_images], labels=training.labels[:num_images], num_classes=training.num_classes
-    )
-
-
-def trial(**changes: Any) -> TrialConfig:
-    fields: dict[str, Any] = {
-        "dataset": "digits",
-        "dataset_sha256": "",
-        "validation_size": 0,
-        "depth": "small",
-        "layers": (24, 13),
-        "activation": "tanh",
-        "loss": "cross_entropy",
-        "learning_rate": 0.001,
-        "batch_size": 64,
-        "epochs": 2,
-        "seeds": (0,),
-        "engine": "stacked",
-    }
-    return TrialConfig(**fields | changes)
-
-
-def point_trial(depth: str, activation: str, loss: str, **changes: Any) -> TrialConfig:
-    return trial(depth=depth, layers=HIDDEN_LAYERS[depth], activation=activation, loss=loss, **changes)
-
-
-def same_bits(one: dict[str, Tensor], other: dict[str, Tensor], row: int | None = None, other_row: int = 0) -> bool:
-    """Whether two states are equal, or one replicate of the first and one of the second."""
-    if row is None:
-        return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
-    rows = {key: value if key == "steps" else value[row] for key, value in one.items()}
-    return same_bits(rows, {key: value if key == "steps" else value[other_row] for key, value in other.items()})
-
-
-def assert_one_ulp(one: Tensor, other: Tensor) -> None:
-    larger = torch.maximum(one.abs(), other.abs())
-    unit = torch.nextafter(larger, torch.tensor(math.inf)) - larger
-    assert bool(((one - other).abs() <= unit).all()), f"largest difference {(one - other).abs().max():.1e}"
-
-
-def assert_close_scores(one: EpochScores, other: EpochScores, num_images: int, *, flips: int = 0) -> None:
-    torch.testing.assert_close(one.loss, other.loss, rtol=1e-5, atol=1e-7)
-    assert bool(((one.accuracy - other.accuracy).abs() * num_images <= flips + 1e-6).all())
 
 
 # -- Against the reference engine --
@@ -139,18 +91,7 @@ def test_final_accuracies_agree_over_seeds(digits: TrainingImages, depth: str, a
 
 @pytest.mark.parametrize(
     ("num_images", "batch_size", "layers", "num_classes"),
-    [
-        (193, 64, (64,), 10),  # the last batch is one image
-        (50, 64, (64,), 10),  # the batch is larger than the data set
-        (200, 200, (16,), 10),  # a batch is the data set
-        (30, 1, (8,), 10),
-        (150, 7, (9,), 10),
-        (200, 64, (), 10),
-        (200, 64, (40, 33, 17, 5), 10),
-        (200, 64, (1,), 10),
-        (200, 64, (12, 7), 2),
-        (64 * 70 + 3, 64, (16,), 10),  # more steps than are scored together
-    ],
+    ODD_SIZES,
 )
 @pytest.mark.parametrize(("activation", "loss"), [("relu", "hinge"), ("sigmoid", "cross_entropy")])
 def test_odd_sizes_agree_with_the_reference(
@@ -162,11 +103,7 @@ def test_odd_sizes_agree_with_the_reference(
     activation: str,
     loss: str,
 ) -> None:
-    training = TrainingImages(
-        images=mnist.images[:num_images, 300:363].contiguous(),
-        labels=mnist.labels[:num_images] % num_classes,
-        num_classes=num_classes,
-    )
+    training = odd_training_images(mnist, num_images, num_classes)
     config = trial(activation=activation, loss=loss, layers=layers, batch_size=batch_size, seeds=(0, 1))
     one, other = (engine(config, training) for engine in ENGINES)
     for epoch in (1, 2):
@@ -331,6 +268,9 @@ def test_a_state_is_a_copy(digits: TrainingImages) -> None:
 
 def test_it_applies_on_the_cpu_and_says_why_not_elsewhere() -> None:
     assert supported() is None
-    reason = supported("cuda")
-    assert reason is not None
-    assert "cuda" in reason
+    assert supported("mps") == "it is for the CPU and for CUDA, not for mps"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_without_a_cuda_device_it_says_so() -> None:
+    assert supported("cuda") == supported("cuda:1") == "torch finds no CUDA device here"

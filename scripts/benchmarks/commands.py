@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks.values import summary
 from sweep.config import HIDDEN_LAYERS
 from sweep.records import Experiment
@@ -48,6 +50,21 @@ def measure_sweeps(folder: Path, *, rounds: int, num_epochs: int) -> dict[str, A
         "sweep": {seeds: _columns(runs) for seeds, runs in sweeps.items()},
         "report_s": summary(reports),
     }
+
+
+def measure_gpu(folder: Path, *, rounds: int, num_epochs: int) -> dict[str, Any] | None:
+    """Runs the default sweep with three seeds on the GPU, with either engine in turns; None if there is no GPU."""
+    if not torch.cuda.is_available():
+        return None
+    runs: dict[str, list[dict[str, float]]] = {"stacked": [], "reference": []}
+    for number in range(rounds):
+        for engine, rows in runs.items():
+            name = f"gpu-{engine}-{number}"
+            words = ("mnist", "seeds=0..2", f"epochs={num_epochs}", f"engine={engine}")
+            wall_s = _sweep(folder, "run", *words, "--name", name)
+            rows.append({"wall_s": wall_s, "train_s": _train_time_s(Experiment(LocalStorage(folder).folder(name)))})
+    device = torch.cuda.get_device_name()
+    return {"epochs": num_epochs, "device": device, "sweep": {engine: _columns(rows) for engine, rows in runs.items()}}
 
 
 def tutorial_estimate(run: dict[str, Any], *, num_epochs: int) -> dict[str, float]:
