@@ -29,7 +29,7 @@ start=(ray start --block --disable-usage-stats "--num-cpus=$SLURM_CPUS_PER_TASK"
   "--dashboard-agent-listen-port=$((port + 2))" "--metrics-export-port=$((port + 3))")
 
 srun --nodes=1 --ntasks=1 "--nodelist=${nodes[0]}" \
-  "${start[@]}" --head "--port=$port" "--ray-client-server-port=$((port + 1))" --include-dashboard=false \
+  "${start[@]}" --head "--port=$port" --include-dashboard=false \
   "--node-ip-address=$ip" "--temp-dir=/tmp/ray-$SLURM_JOB_ID" >"ray-$SLURM_JOB_ID.log" 2>&1 &
 for _ in {1..60}; do
   ray health-check --address "$address" 2>/dev/null && break
