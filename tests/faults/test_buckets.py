@@ -21,7 +21,7 @@ PLENTY = 10**9
 @pytest.fixture
 def stored(tmp_path: Path, bucket: Bucket) -> Iterator[Case]:
     """A case whose storage is a bucket."""
-    case = Case(tmp_path, uri=bucket.uri, variables={**bucket.environment, "SWEEP_FAULT_PATIENCE_S": "2"})
+    case = Case(tmp_path, uri=bucket.uri, variables=bucket.environment)
     yield case
     case.end()
 
@@ -51,10 +51,12 @@ def test_sweep_in_a_bucket_survives_faults_kills_and_an_outage_with_the_same_num
     assert sum(fault.happened for fault in bucket.faults) > 10
 
     bucket.faults.clear()
+    case.variables["SWEEP_FAULT_PATIENCE_S"] = "2"
     run = case.start("run", *WORDS)
     run.until_epochs(4)
     bucket.faults = [Fault("reset", times=PLENTY)]
     assert run.wait() == 1, run.output
+    del case.variables["SWEEP_FAULT_PATIENCE_S"]
     outputs += run.output
     assert f"error: cannot reach {bucket.uri}/{NAME}" in run.output
     assert f"from {socket.gethostname()}" in run.output
