@@ -3,9 +3,10 @@
     scripts/node_loss.py                            27 grid points on digits, five nodes lost
     scripts/node_loss.py --nodes 3 --kills 10 --sweep mnist epochs=3
 
-The cluster is a head without CPUs and nodes of one CPU each, on this machine, started by `ray start`. The numbers are
-compared with those of an uninterrupted sweep, trained first and without Ray; what was trained is counted by the ledger
-of the fault tests (`tests/faults/`). The table is Markdown.
+The cluster is a head without CPUs and nodes of one CPU each, on this machine, started by `ray start`. Each epoch waits
+0.3 s, so that nodes are lost within trials. The numbers are compared with those of an uninterrupted sweep, trained
+first and without Ray; what was trained is counted by the ledger of the fault tests (`tests/faults/`). The table is
+Markdown.
 """
 
 import argparse
