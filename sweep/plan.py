@@ -169,7 +169,8 @@ def _commit() -> str:
     try:
         answers = [
             subprocess.run(["git", "-C", str(source), *words], capture_output=True, text=True, timeout=10).stdout
-            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+            # What lies beside the package, an older report for one, decides no number.
+            for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no", "--", "sweep"])
         ]
     except (OSError, subprocess.TimeoutExpired):
         return ""
