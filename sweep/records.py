@@ -32,7 +32,8 @@ from sweep.config import SweepConfig, TrialConfig
 from sweep.errors import ExperimentError, unknown
 from sweep.storage import Storage
 
-_FORMAT = 1
+_FORMAT = 2
+_NO_DIGEST = "0" * 64
 _KEPT_CHECKPOINTS = 2
 _CHECKPOINT = re.compile(r"checkpoint-(\d{4,})-([0-9a-f]{16})\.pt")
 HISTORY_METRICS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
@@ -451,21 +452,21 @@ def _finite(value: Any) -> Any:
 
 
 def _seal(fields: Mapping[str, Any]) -> bytes:
-    body = {"format": _FORMAT, **_finite(fields)}
-    return json.dumps({"sha256": _digest(body), **body}, indent=1).encode()
+    """Gives a file's bytes, with the SHA-256 of these very bytes, in which zeros stand for it."""
+    content = json.dumps({"sha256": _NO_DIGEST, "format": _FORMAT, **_finite(fields)}, indent=1).encode()
+    return content.replace(_NO_DIGEST.encode(), hashlib.sha256(content).hexdigest().encode(), 1)
 
 
 def _unseal(content: bytes) -> dict[str, Any]:
     body = json.loads(content)
-    if not isinstance(body, dict) or body.pop("sha256", None) != _digest(body):
-        raise ValueError("its checksum is wrong")
-    if body.pop("format") != _FORMAT:
+    if not isinstance(body, dict):
+        raise ValueError("it is no record")
+    if body.pop("format", _FORMAT) != _FORMAT:
         raise ValueError("it has the format of another version of sweep")
+    digest = str(body.pop("sha256", ""))
+    if digest != hashlib.sha256(content.replace(digest.encode(), _NO_DIGEST.encode(), 1)).hexdigest():
+        raise ValueError("its checksum is wrong")
     return body
-
-
-def _digest(body: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -49,6 +50,18 @@ def test_a_damaged_manifest_is_refused_and_left_alone(experiment: Experiment, ma
     with pytest.raises(ExperimentError, match=r"is damaged .* nothing was changed"):
         experiment.read_manifest()
     assert experiment.storage.read("manifest.json") == changed
+
+
+def test_every_flipped_bit_of_a_manifest_is_found(experiment: Experiment, manifest: Manifest) -> None:
+    experiment.write_manifest(dataclasses.replace(manifest, trials=manifest.trials[:1], fingerprint={"one": 0.1 + 0.2}))
+    file = Path(str(experiment.storage), "manifest.json")
+    content = file.read_bytes()
+    for place in range(len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 1
+        file.write_bytes(damaged)
+        with pytest.raises(ExperimentError, match="is damaged"):
+            experiment.read_manifest()
 
 
 def test_the_last_two_checkpoints_are_kept(experiment: Experiment) -> None:
