@@ -1,11 +1,12 @@
 """The command `sweep`: verbs, options, exit codes. No logic: each verb reads its words and calls one function."""
 
 import json
+import os
 import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -227,16 +228,31 @@ def report(
     print(f"report: {page}")
 
 
-def main() -> None:
-    """Runs the command; a user's mistake prints one line and no traceback."""
+def main() -> NoReturn:
+    """Runs the command and ends the process; a user's mistake prints one line and no traceback."""
     try:
         app(standalone_mode=True)
     except SweepError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _end_process(error.exit_code)
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
-        sys.exit(130)
+        _end_process(130)
+    except SystemExit as ending:
+        if isinstance(ending.code, int):
+            _end_process(ending.code)
+        raise
+    _end_process(0)
+
+
+def _end_process(exit_code: int) -> NoReturn:
+    """Everything is closed and written by now; what Python would do yet takes it a second after torch and Ray."""
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        os._exit(exit_code or 1)
+    os._exit(exit_code)
 
 
 def _split(words: list[str] | None) -> tuple[str, list[str]]:

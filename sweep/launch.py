@@ -178,12 +178,13 @@ class _Run:
         resources = self._sweep.resources
         if not self._launch.address:
             check_resources(resources, [local_node(gpus=resources.num_gpus not in ("auto", 0))])
+        self._display.say("joining Ray" if self._launch.address else "starting Ray")
+        object_store_gb = _object_store_gb(self._sweep.dataset)
+        cluster = Cluster(self._launch.address, object_store_gb=object_store_gb, on_lost=self._ray_lost)
         # Ray waits for its processes for seconds; torch is imported and the data read meanwhile.
         with ThreadPoolExecutor(1) as pool:
             loading = pool.submit(self._load, manifest)
-            self._display.say("joining Ray" if self._launch.address else "starting Ray")
-            object_store_gb = _object_store_gb(self._sweep.dataset)
-            with Cluster(self._launch.address, object_store_gb=object_store_gb, on_lost=self._ray_lost) as cluster:
+            with cluster:
                 self._take_signals()
                 if cluster.warning:
                     self._display.warn(cluster.warning)

@@ -6,6 +6,7 @@ The only room that imports ray. Ray schedules and restarts; what happened is rea
     cluster.py      starts a private local cluster or joins the user's, and checks that a trial can run on it
     guard.py        a small process that outlives a killed driver and ends the Ray processes it left behind
     join.py         finds out what is at an address before Ray joins it; probe.py is the program that asks
+    lean.py         keeps Ray from starting processes that a sweep has no use for
     loop.py         runs trials through Tune, and passes on what they report
     nodes.py        compares every node of a joined cluster with the driver: versions, storage path
     submit.py       hands a sweep to a cluster through Ray's job API

@@ -17,6 +17,7 @@ from sweep.config import Resources
 from sweep.errors import ResourceError
 from sweep.tuning.guard import Guard
 from sweep.tuning.join import UNPROTECTED, find_head
+from sweep.tuning.lean import without_onlookers
 from sweep.tuning.watch import Watch
 
 _QUIET = {
@@ -31,6 +32,8 @@ _QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     # Workers import these as they start, while the driver still waits for Ray; a trial would wait for them later.
     "RAY_preload_python_modules": "torch,ray.tune",
+    # Ray ends a waiting worker after a second, often just before the first trial would have taken it.
+    "RAY_idle_worker_killing_time_threshold_ms": "60000",
     # Its warning would come after ours, and hangs all the same.
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000000",
 }
@@ -75,9 +78,10 @@ class Cluster:
         self._environment_before: dict[str, str | None] = {}
         self._guard: Guard | None = None
         self._watch: Watch | None = None
+        os.environ |= {key: os.environ.get(key, value) for key, value in _QUIET.items()}
+        import ray  # noqa: F401  (before whatever other threads import: on entering, Ray's processes start at once)
 
     def __enter__(self) -> "Cluster":
-        os.environ |= {key: os.environ.get(key, value) for key, value in _QUIET.items()}
         head = find_head(self._address) if self._address else None
         if head:
             self.warning = "" if head.tokens else UNPROTECTED
@@ -93,13 +97,14 @@ class Cluster:
                 ray.init(address=head.address, **quiet)
             else:
                 self._guard = Guard()
-                ray.init(
-                    address="local",
-                    num_cpus=int(local_node(gpus=False).num_cpus),
-                    object_store_memory=int(self._object_store_gb * 1e9),
-                    include_dashboard=False,
-                    **quiet,
-                )
+                with without_onlookers():
+                    ray.init(
+                        address="local",
+                        num_cpus=int(local_node(gpus=False).num_cpus),
+                        object_store_memory=int(self._object_store_gb * 1e9),
+                        include_dashboard=False,
+                        **quiet,
+                    )
         except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
             self.__exit__(None, None, None)
             if not head:

@@ -40,8 +40,10 @@ def run_trials(
     import ray.tune
 
     from sweep.tuning.callbacks import PassOn, StopWhenAsked
+    from sweep.tuning.lean import use_waiting_workers
     from sweep.tuning.trainable import GridPointTrainable
 
+    use_waiting_workers()
     options = {
         "num_threads": resources.num_cpus,
         "device": "cuda" if num_gpus else "cpu",

@@ -84,7 +84,7 @@ def test_lost_head_ends_the_run_and_a_new_cluster_goes_on(
     gcs_server.kill()
     assert run.wait(30) == 1, run.output
     assert "error: the head of the Ray cluster at " in run.last_line
-    assert "has not answered for 20 s" in run.last_line
+    assert "has not answered for 5 s" in run.last_line
     words = ["sweep", "resume", NAME, "--storage", str(case.storage), "--address", raylets.address]
     assert shlex.split(resume_command(run.last_line)) == words
     raylets.end()

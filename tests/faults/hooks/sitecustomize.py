@@ -81,6 +81,11 @@ def _wrap_s3(module):
     module.PATIENCE_S = float(os.environ.get("SWEEP_FAULT_PATIENCE_S", module.PATIENCE_S))
 
 
+def _wrap_watch(module):
+    # Ray itself is patient for longer; a test need not be.
+    module.HEAD_SILENT_S = 5.0
+
+
 def _wrap_objects(module):
     write = module.ObjectStorage.write
 
@@ -126,6 +131,7 @@ def _note(folder, trial_id, what):
 _WRAPPED = {
     "sweep.trial": _wrap_trial,
     "sweep.report": _wrap_report,
+    "sweep.tuning.watch": _wrap_watch,
     "sweep.storage.s3": _wrap_s3,
     "sweep.storage.objects": _wrap_objects,
 }
