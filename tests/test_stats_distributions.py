@@ -8,7 +8,7 @@ from scipy import optimize
 from scipy import stats as scipy_stats
 
 from sweep.stats import distributions
-from sweep.stats.roots import root
+from sweep.stats.roots import find_root
 
 SAME = {"rel": 1e-13, "abs": 0}
 
@@ -61,4 +61,4 @@ def test_coin_is_that_of_scipy_stats(tosses):
 )
 def test_root_is_that_of_scipy_optimize(increasing, low, high):
     expected = optimize.brentq(increasing, low, high, xtol=1e-12)
-    assert root(increasing, low, high, tolerance=1e-9) == pytest.approx(expected, abs=1e-9)
+    assert find_root(increasing, low, high, tolerance=1e-9) == pytest.approx(expected, abs=1e-9)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 _MOST_STEPS = 200
 
 
-def root(increasing: Callable[[float], float], low: float, high: float, tolerance: float) -> float:
+def find_root(increasing: Callable[[float], float], low: float, high: float, tolerance: float) -> float:
     """The zero of a smooth function that is negative at `low` and not negative at `high`, to within `tolerance`.
 
     Source: false position, Illinois variant; Dowell and Jarratt (1971), BIT 11.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from sweep.stats.distributions import chi2_between, chi_density
-from sweep.stats.roots import root
+from sweep.stats.roots import find_root
 
 _REACH = 9.0
 
@@ -48,13 +48,18 @@ def spread_quantile(level: float, *, tied: int, count: int, df: float) -> float:
     def excess(gap: float) -> float:
         return spread_probability(gap, tied=tied, count=count, df=df) - level
 
-    return root(excess, 0.0, high, tolerance=1e-9)
+    return find_root(excess, 0.0, high, tolerance=1e-9)
 
 
-@functools.lru_cache(maxsize=64)
 def _nodes(count: int, low: float, high: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    x, weights = np.polynomial.legendre.leggauss(count)
+    x, weights = _unit_nodes(count)
     return (high - low) / 2 * x + (high + low) / 2, (high - low) / 2 * weights
+
+
+@functools.cache
+def _unit_nodes(count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    x, weights = np.polynomial.legendre.leggauss(count)
+    return x, weights
 
 
 @functools.lru_cache(maxsize=64)
