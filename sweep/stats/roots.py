@@ -1,6 +1,6 @@
 """Where an increasing function crosses zero.
 
-`scipy.optimize.brentq` finds it as well, but importing `scipy.optimize` takes as long as all statistics of a report.
+`scipy.optimize.brentq` finds it as well, but importing `scipy.optimize` takes far longer than all roots of a report.
 """
 
 from collections.abc import Callable
