@@ -54,6 +54,13 @@ def test_the_command_line_loads_neither_torch_nor_ray() -> None:
     assert answer.stdout.strip() == "[]"
 
 
+def test_a_report_loads_nothing_that_takes_long_for_little() -> None:
+    slow = ("scipy.stats", "scipy.optimize", "statsmodels", "matplotlib.pyplot")
+    code = f"import sys, sweep.report.writing; print([n for n in {slow} if n in sys.modules])"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
 def test_links_in_the_documents_lead_somewhere() -> None:
     broken = []
     for document in [ROOT / "README.md", *ROOT.glob("reports/*/README.md")]:

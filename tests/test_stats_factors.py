@@ -131,6 +131,23 @@ def test_errors_of_effects_in_an_incomplete_grid_match_statsmodels():
     assert first.high - first.estimate == pytest.approx(t * fit.bse["C(a, Sum)[S.0]"])
 
 
+@pytest.mark.parametrize("missing", [0, 9])
+def test_effects_and_their_errors_match_statsmodels_in_complete_and_incomplete_grids(missing):
+    frame = noise(6, (3, 2, 2), 4)
+    frame.loc[np.random.default_rng(3).choice(len(frame), missing, replace=False), "y"] = math.nan
+    found = stats.factor_effects(frame, ["a", "b", "c"], "y")
+    fit = ols("y ~ C(a, Sum) * C(b, Sum) * C(c, Sum) + C(seed, Sum)", frame.dropna()).fit()
+    assert found.grand_mean == pytest.approx(fit.params["Intercept"])
+    for term in found.effects:
+        t = scipy_stats.t.isf(0.05 / 2 / len(term.levels), fit.df_resid)
+        for level in term.levels:
+            pairs = list(zip(term.factors, level.levels, strict=True))
+            name = ":".join(f"C({factor}, Sum)[S.{value}]" for factor, value in pairs)
+            if name in fit.params:
+                assert level.effect.estimate == pytest.approx(fit.params[name])
+                assert level.effect.high - level.effect.estimate == pytest.approx(t * fit.bse[name])
+
+
 def test_names_and_levels_may_be_anything():
     names = ["learning rate", "class", 'it\'s "x" + 1']
     plain = noise(4, (2, 2, 2), 3)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
+from statsmodels.stats import contingency_tables, multitest
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import ttost_paired
 
@@ -37,6 +38,13 @@ def test_missing_p_value_does_not_count_towards_the_family():
     assert adjusted[[0, 2]] == pytest.approx([0.02, 0.04])
     assert math.isnan(adjusted[1])
     assert stats.holm([]).size == 0
+
+
+def test_holms_p_values_match_statsmodels():
+    p_values = np.random.default_rng(4).random(12) ** 4
+    p_values[3] = p_values[7]
+    expected = multitest.multipletests(p_values, method="holm")[1]
+    assert stats.holm(p_values) == pytest.approx(expected, rel=1e-14)
 
 
 def test_number_that_is_no_p_value_is_refused():
@@ -150,6 +158,14 @@ def test_mcnemar_of_many_discordant_images_matches_the_published_approval_rating
     found = stats.mcnemar(*right_on(794, 150, 86, 570))
     assert not found.exact
     assert found.p_value == pytest.approx(scipy_stats.chi2.sf(63**2 / 236, 1))
+
+
+@pytest.mark.parametrize(("only_a", "only_b"), [(1, 0), (4, 4), (3, 9), (24, 0), (12, 13), (25, 0), (40, 90)])
+def test_mcnemar_matches_statsmodels(only_a, only_b):
+    found = stats.mcnemar(*right_on(50, only_a, only_b, 10))
+    expected = contingency_tables.mcnemar([[50, only_a], [only_b, 10]], exact=found.exact, correction=True)
+    assert found.exact == (only_a + only_b < 25)
+    assert found.p_value == pytest.approx(expected.pvalue, rel=1e-12)
 
 
 @pytest.mark.parametrize(

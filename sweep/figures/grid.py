@@ -128,6 +128,8 @@ def learning_curves(curves: Sequence[Curve], *, palette: Palette) -> Picture:
             share_x=True,
             share_y=True,
         )
+        for axes in grid.ravel():
+            axes.autoscale(False)  # or every curve moves the limits of all panels
         for curve in curves:
             axes = grid[rows.index(curve.row), columns.index(curve.column)]
             colour = palette.colour(curve.axis, curve.level)
@@ -145,6 +147,7 @@ def learning_curves(curves: Sequence[Curve], *, palette: Palette) -> Picture:
             axes.grid(axis="y")
             axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
             percent_axis(axes)
+        grid[0, 0].autoscale(True, axis="x")
         _limit(grid[0, 0], curves)
         for axes in grid[-1]:
             axes.set_xlabel("epoch")

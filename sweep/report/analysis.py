@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from sweep.records import ExperimentRecords
 from sweep.report.findings import (
@@ -40,6 +39,7 @@ from sweep.stats import (
     pareto_front,
     power_line,
     seeds_to_resolve,
+    t_quantile,
 )
 from sweep.tables import Grid, read_grid
 
@@ -143,7 +143,7 @@ def _crossings(grid: Grid, effects: FactorEffects) -> tuple[Crossing, ...]:
         if factor != other
     }
     leads = sum(len(table) * len(table["mean"].columns) ** 2 for table in tables.values())
-    bound = float(stats.t.isf((1 - LEVEL) / max(leads, 1), effects.df))
+    bound = -t_quantile((1 - LEVEL) / max(leads, 1), effects.df)
     crossings = []
     for (factor, other), table in tables.items():
         means, sizes = table["mean"].to_numpy(), table["size"].to_numpy()

@@ -13,6 +13,7 @@ Configurations with identical numbers are one piece of evidence: give one of eac
 
 from sweep.stats.comparisons import BestSet, all_pairs, best_set, tukey_difference
 from sweep.stats.crossed import crossed_bootstrap
+from sweep.stats.distributions import t_quantile
 from sweep.stats.effects import LevelEffect, TermEffects
 from sweep.stats.factors import AnovaRow, FactorEffects, factor_effects
 from sweep.stats.identical import representatives, twins
@@ -50,6 +51,7 @@ __all__ = [
     "prediction_interval",
     "representatives",
     "seeds_to_resolve",
+    "t_quantile",
     "tukey_difference",
     "twins",
 ]

@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from sweep.stats.distributions import t_quantile
 from sweep.stats.intervals import Interval, check_level, counted
 
 _DRAWS_AT_ONCE = 256
@@ -73,7 +73,7 @@ def crossed_bootstrap(
         both = np.einsum("dp,dp->d", of_seeds @ patterns, of_images) - estimate
         parts[:, span] = by_seeds, by_images, both - by_seeds - by_images
     by_seeds_var, by_images_var, interaction_var = parts.var(axis=1, ddof=1)
-    t_seeds, t_images = (float(stats.t.ppf((1 + level) / 2, samples - 1)) for samples in (seeds, images))
+    t_seeds, t_images = (t_quantile((1 + level) / 2, samples - 1) for samples in (seeds, images))
     half = math.sqrt(t_seeds**2 * by_seeds_var + t_images**2 * max(by_images_var - interaction_var, 0))
     return Interval(
         estimate=estimate, low=max(estimate - half, 0.0), high=min(estimate + half, 1.0), level=level, n=seeds

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
-from statsmodels.regression.linear_model import OLS
 
 from sweep.stats.design import Model
+from sweep.stats.distributions import t_quantile
 from sweep.stats.intervals import Interval
 from sweep.stats.spread import spread_quantile
 
@@ -44,15 +43,15 @@ def term_effects(
     model: Model, y: NDArray[np.float64], error_variance: float, df: int, level: float, cannot: str
 ) -> tuple[float, tuple[TermEffects, ...]]:
     """The grand mean and the effects of every term."""
-    fit = OLS(y, model.matrix).fit(method="qr")
-    coefficients, covariance = fit.params, fit.normalized_cov_params * error_variance
+    coefficients, covariance = _least_squares(model.matrix, y)
+    covariance = covariance * error_variance
     effects = []
     for term in model.terms:
         columns = model.columns[term]
         combinations, contrasts = model.term_contrasts(term)
         estimates = contrasts @ coefficients[columns]
         spread = contrasts @ covariance[columns, columns] @ contrasts.T
-        t = math.nan if cannot else float(stats.t.isf((1 - level) / (2 * len(combinations)), df))
+        t = math.nan if cannot else -t_quantile((1 - level) / (2 * len(combinations)), df)
         halves = (t * np.sqrt(np.maximum(np.diag(spread), 0))).tolist()
         axes = [model.axes[number] for number in term]
         levels = []
@@ -71,6 +70,17 @@ def term_effects(
         span = _span(estimates, spread, df, level, len(y), cannot) if len(term) == 1 else None
         effects.append(TermEffects(factors=model.names(term), levels=tuple(levels), span=span))
     return float(coefficients[0]), tuple(effects)
+
+
+def _least_squares(
+    matrix: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The coefficients, and their covariance for an error variance of 1.
+
+    Source: by QR, as `statsmodels` OLS, whose import alone takes most of a second.
+    """
+    q, r = np.linalg.qr(matrix)
+    return np.linalg.solve(r, q.T @ y), np.linalg.inv(r.T @ r)
 
 
 def _span(

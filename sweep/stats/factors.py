@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from sweep.stats.blocks import blocked_fit
 from sweep.stats.design import (
@@ -25,6 +24,7 @@ from sweep.stats.design import (
     residual_ss,
     type_two,
 )
+from sweep.stats.distributions import f_tail
 from sweep.stats.effects import TermEffects, term_effects
 from sweep.stats.intervals import ROUNDING, check_level
 
@@ -109,8 +109,8 @@ def factor_effects(
         ValueError: if a column is absent or named twice, a configuration and seed occur twice, or `level` is
             not in (0, 1).
 
-    Source: Montgomery (2017), section 5.6, blocking in a factorial design; least squares by `statsmodels`
-    OLS, type II as `statsmodels.stats.anova.anova_lm`; Kramer (1956).
+    Source: Montgomery (2017), section 5.6, blocking in a factorial design; type II as
+    `statsmodels.stats.anova.anova_lm`; Kramer (1956).
     """
     check_level(level)
     scores, finite = _checked(frame, factors, score, block)
@@ -185,7 +185,7 @@ def _table(
         f_value = p_value = math.nan
         if kind != "residual" and math.isfinite(error_variance):
             f_value = sum_sq / row_df / error_variance
-            p_value = float(stats.f.sf(f_value, row_df, df))
+            p_value = f_tail(f_value, row_df, df)
         share = sum_sq / total if total > 0 else math.nan
         return AnovaRow(
             name=name,

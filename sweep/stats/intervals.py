@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+
+from sweep.stats.distributions import t_quantile
 
 ROUNDING = 1e-12
 """Spread relative to the size of the values below which float64 arithmetic alone may have made it."""
@@ -101,6 +102,6 @@ def _student(values: ArrayLike, level: float, extra: float) -> Interval:
         cannot = f"all {n} values are identical: their spread is unknown"
     if cannot:
         return Interval(estimate=estimate, low=math.nan, high=math.nan, level=level, n=n, cannot=cannot)
-    t = float(stats.t.ppf((1 + level) / 2, n - 1))
+    t = t_quantile((1 + level) / 2, n - 1)
     half = t * float(numbers.std(ddof=1)) * math.sqrt(extra + 1 / n)
     return Interval(estimate=estimate, low=estimate - half, high=estimate + half, level=level, n=n)

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
-from statsmodels.stats import contingency_tables, multitest
 
+from sweep.stats.distributions import chi2_tail, fair_coin_at_most, normal_quantile, t_tail
 from sweep.stats.intervals import ROUNDING, Interval, check_level, counted, mean_interval
 
 _EXACT_BELOW = 25
@@ -71,7 +70,7 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     Raises:
         ValueError: if a value lies outside [0, 1].
 
-    Source: Holm (1979), through `statsmodels.stats.multitest.multipletests`.
+    Source: Holm (1979), as in `statsmodels.stats.multitest.multipletests`.
     """
     p = np.asarray(p_values, dtype=np.float64)
     known = ~np.isnan(p)
@@ -79,7 +78,7 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
         raise ValueError("a p-value lies outside [0, 1]")
     adjusted = np.full(p.shape, math.nan)
     if known.any():
-        adjusted[known] = multitest.multipletests(p[known], method="holm")[1]
+        adjusted[known] = _holm(p[known])
     return adjusted
 
 
@@ -101,7 +100,7 @@ def paired_t(a: ArrayLike, b: ArrayLike, level: float = 0.95) -> PairedTest:
         cannot = _about_differences(difference)
         return PairedTest(difference=difference, statistic=math.nan, df=df, p_value=math.nan, cannot=cannot)
     statistic = difference.estimate / _standard_error(differences)
-    p_value = float(2 * stats.t.sf(abs(statistic), df))
+    p_value = 2 * t_tail(abs(statistic), df)
     return PairedTest(difference=difference, statistic=statistic, df=df, p_value=p_value, cannot="")
 
 
@@ -128,7 +127,7 @@ def equivalence(a: ArrayLike, b: ArrayLike, margin: float, level: float = 0.95) 
     else:
         cannot = ""
         statistic = (margin - abs(difference.estimate)) / _standard_error(differences)
-        p_value = float(stats.t.sf(statistic, difference.n - 1))
+        p_value = t_tail(statistic, difference.n - 1)
     shown = p_value < 1 - level
     return Equivalence(difference=difference, margin=margin, p_value=p_value, equivalent=shown, cannot=cannot)
 
@@ -142,7 +141,7 @@ def mcnemar(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_], level: f
     Raises:
         ValueError: if the two are not `[N]` of one length or `level` is not in (0, 1).
 
-    Source: McNemar (1947), through `statsmodels.stats.contingency_tables.mcnemar`; interval: Bonett and Price
+    Source: McNemar (1947), as in `statsmodels.stats.contingency_tables.mcnemar`; interval: Bonett and Price
     (2012), "Adjusted Wald confidence interval for a difference of binomial proportions based on paired data".
     """
     check_level(level)
@@ -159,8 +158,7 @@ def mcnemar(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_], level: f
     elif not discordant:
         cannot = f"both are right on the same {both} of {n} images: there is nothing to test"
     else:
-        table = [[both, only_a], [only_b, neither]]
-        p_value = float(contingency_tables.mcnemar(table, exact=exact, correction=True).pvalue)
+        p_value = _mcnemar_p_value(only_a, only_b, exact)
     difference = _difference_in_accuracy(only_a, only_b, n, level)
     return McNemar(
         both=both,
@@ -174,13 +172,28 @@ def mcnemar(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_], level: f
     )
 
 
+def _holm(p: NDArray[np.float64]) -> NDArray[np.float64]:
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * np.arange(p.size, 0, -1))
+    adjusted = np.empty(p.size)
+    adjusted[order] = np.minimum(stepped, 1)
+    return adjusted
+
+
+def _mcnemar_p_value(only_a: int, only_b: int, exact: bool) -> float:
+    discordant = only_a + only_b
+    if exact:
+        return min(2 * fair_coin_at_most(min(only_a, only_b), discordant), 1.0)
+    return chi2_tail((abs(only_a - only_b) - 1) ** 2 / discordant, 1)
+
+
 def _difference_in_accuracy(only_a: int, only_b: int, n: int, level: float) -> Interval:
     if not n:
         nan = math.nan
         return Interval(estimate=nan, low=nan, high=nan, level=level, n=n, cannot="no images")
     share_a, share_b = (only_a + 1) / (n + 2), (only_b + 1) / (n + 2)
     centre = share_a - share_b
-    z = float(stats.norm.ppf((1 + level) / 2))
+    z = normal_quantile((1 + level) / 2)
     half = z * math.sqrt((share_a + share_b - centre**2) / (n + 2))
     low, high = max(centre - half, -1.0), min(centre + half, 1.0)
     return Interval(estimate=(only_a - only_b) / n, low=low, high=high, level=level, n=n)

@@ -9,9 +9,11 @@ of one pair.
 import math
 from collections.abc import Iterable
 
-from scipy import optimize, special, stats
+from scipy import special
 
+from sweep.stats.distributions import t_quantile
 from sweep.stats.intervals import check_level
+from sweep.stats.roots import find_root
 from sweep.stats.spread import scale_nodes
 
 
@@ -85,7 +87,7 @@ def power_line(
 
 def _power(noncentrality: float, n: int, level: float) -> float:
     # scipy's noncentral t gives NaN far out, so the normal is averaged over the estimated standard deviation.
-    critical = float(stats.t.isf((1 - level) / 2, n - 1))
+    critical = -t_quantile((1 - level) / 2, n - 1)
     scale, weights = scale_nodes(n - 1)
     right = special.ndtr(noncentrality - critical * scale)
     wrong = special.ndtr(-noncentrality - critical * scale)
@@ -98,4 +100,4 @@ def _noncentrality(n: int, level: float, power: float) -> float:
     high = 4.0
     while _power(high, n, level) < power:
         high *= 2
-    return float(optimize.brentq(lambda nc: _power(nc, n, level) - power, 0.0, high, xtol=1e-8))
+    return find_root(lambda nc: _power(nc, n, level) - power, 0.0, high, tolerance=1e-8)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from sweep.stats.intervals import check_level, counted
 from sweep.stats.spread import spread_quantile
@@ -56,6 +55,9 @@ def critical_difference(
 
     Source: Demsar (2006), Journal of Machine Learning Research 7; `scipy.stats.friedmanchisquare`.
     """
+    # Only several data sets need ranks, and scipy.stats takes longer to import than all the rest of a report.
+    from scipy import stats
+
     check_level(level)
     table = np.asarray(scores, dtype=np.float64)
     if table.ndim != 2:

@@ -11,7 +11,10 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import special
+
+from sweep.stats.distributions import chi2_between, chi_density
+from sweep.stats.roots import find_root
 
 _REACH = 9.0
 
@@ -45,13 +48,18 @@ def spread_quantile(level: float, *, tied: int, count: int, df: float) -> float:
     def excess(gap: float) -> float:
         return spread_probability(gap, tied=tied, count=count, df=df) - level
 
-    return float(optimize.brentq(excess, 0.0, high, xtol=1e-9))
+    return find_root(excess, 0.0, high, tolerance=1e-9)
 
 
-@functools.lru_cache(maxsize=64)
 def _nodes(count: int, low: float, high: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    x, weights = np.polynomial.legendre.leggauss(count)
+    x, weights = _unit_nodes(count)
     return (high - low) / 2 * x + (high + low) / 2, (high - low) / 2 * weights
+
+
+@functools.cache
+def _unit_nodes(count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    x, weights = np.polynomial.legendre.leggauss(count)
+    return x, weights
 
 
 @functools.lru_cache(maxsize=64)
@@ -60,7 +68,7 @@ def scale_nodes(df: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if math.isinf(df):
         return np.ones(1), np.ones(1)
     # In the root of s the nodes crowd near zero, where one or two degrees of freedom put the large gaps.
-    low, high = (float(q / df) ** 0.25 for q in (stats.chi2.ppf(1e-14, df), stats.chi2.isf(1e-14, df)))
+    low, high = ((q / df) ** 0.25 for q in chi2_between(1e-14, df))
     root, weights = _nodes(96 if df < 20 else 48, low if df > 10 else 0.0, high)
     s = root**2
-    return s, weights * 2 * root * stats.chi.pdf(s * math.sqrt(df), df) * math.sqrt(df)
+    return s, weights * 2 * root * chi_density(s * math.sqrt(df), df) * math.sqrt(df)

@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from sweep.stats.distributions import chi2_tail, f_tail
 from sweep.stats.intervals import ROUNDING
 
 _ODD = 0.01
@@ -39,7 +39,7 @@ def set_aside(table: NDArray[np.float64]) -> NDArray[np.bool_]:
         if rest <= (ROUNDING * np.abs(table).max()) ** 2 * table.size:
             return np.zeros(k, dtype=np.bool_)
         f_value = own / (s - 1) / (rest / ((len(rows) - 2) * (s - 1)))
-        if len(rows) * stats.f.sf(f_value, s - 1, (len(rows) - 2) * (s - 1)) >= _ODD:
+        if len(rows) * f_tail(f_value, s - 1, (len(rows) - 2) * (s - 1)) >= _ODD:
             return aside
         if aside.sum() == most:
             return np.zeros(k, dtype=np.bool_)
@@ -62,7 +62,7 @@ def uneven_p_value(left: NDArray[np.float64]) -> float:
     if variances.min() <= 1e-20 * variances.max():
         return 0.0
     statistic = k * df * math.log(variances.mean()) - df * float(np.log(variances).sum())
-    return float(stats.chi2.sf(statistic / (1 + (k + 1) / (3 * k * df)), k - 1))
+    return chi2_tail(statistic / (1 + (k + 1) / (3 * k * df)), k - 1)
 
 
 def residuals(table: NDArray[np.float64]) -> NDArray[np.float64]:
