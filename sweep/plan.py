@@ -20,7 +20,7 @@ from sweep.datasets import Dataset
 from sweep.errors import ExperimentError
 from sweep.records import DatasetRecord, Manifest, utc_now
 
-_REPORTED_VERSIONS = ("torch", "torchvision", "ray", "numpy", "scikit-learn", "scipy", "statsmodels")
+_REPORTED_VERSIONS = ("torch", "torchvision", "ray", "numpy", "scikit-learn", "scipy")
 
 
 def make_manifest(

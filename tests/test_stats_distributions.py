@@ -1,14 +1,12 @@
-"""Tails, quantiles and roots against scipy's own, which take long to import."""
+"""Tails and quantiles against those of scipy.stats, which take long to import."""
 
 import math
 
 import numpy as np
 import pytest
-from scipy import optimize
 from scipy import stats as scipy_stats
 
 from sweep.stats import distributions
-from sweep.stats.roots import find_root
 
 SAME = {"rel": 1e-13, "abs": 0}
 
@@ -47,18 +45,3 @@ def test_coin_is_that_of_scipy_stats(tosses):
     for heads in range(tosses + 1):
         expected = scipy_stats.binom.cdf(heads, tosses, 0.5)
         assert distributions.fair_coin_at_most(heads, tosses) == pytest.approx(expected, **SAME)
-
-
-@pytest.mark.parametrize(
-    ("increasing", "low", "high"),
-    [
-        (lambda x: x - 2, 0.0, 4.0),
-        (lambda x: x - 2, 0.0, 2.0),
-        (lambda x: x**9 - 1, 0.0, 100.0),
-        (lambda x: math.atan(x - 3), -1e4, 1e4),
-        (lambda x: 0.999 - math.exp(-x), 0.0, 64.0),
-    ],
-)
-def test_root_is_that_of_scipy_optimize(increasing, low, high):
-    expected = optimize.brentq(increasing, low, high, xtol=1e-12)
-    assert find_root(increasing, low, high, tolerance=1e-9) == pytest.approx(expected, abs=1e-9)

@@ -10,10 +10,10 @@ import math
 from collections.abc import Iterable
 
 from scipy import special
+from scipy.optimize import brentq
 
 from sweep.stats.distributions import t_quantile
 from sweep.stats.intervals import check_level
-from sweep.stats.roots import find_root
 from sweep.stats.spread import scale_nodes
 
 
@@ -100,4 +100,4 @@ def _noncentrality(n: int, level: float, power: float) -> float:
     high = 4.0
     while _power(high, n, level) < power:
         high *= 2
-    return find_root(lambda nc: _power(nc, n, level) - power, 0.0, high, tolerance=1e-8)
+    return float(brentq(lambda nc: _power(nc, n, level) - power, 0.0, high, xtol=1e-8))

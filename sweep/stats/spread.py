@@ -12,9 +12,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
+from scipy.optimize import brentq
 
 from sweep.stats.distributions import chi2_between, chi_density
-from sweep.stats.roots import find_root
 
 _REACH = 9.0
 
@@ -48,7 +48,7 @@ def spread_quantile(level: float, *, tied: int, count: int, df: float) -> float:
     def excess(gap: float) -> float:
         return spread_probability(gap, tied=tied, count=count, df=df) - level
 
-    return find_root(excess, 0.0, high, tolerance=1e-9)
+    return float(brentq(excess, 0.0, high, xtol=1e-9))
 
 
 def _nodes(count: int, low: float, high: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -4,6 +4,7 @@ Ray has no options for this. Where a later Ray is built differently, these have 
 """
 
 import contextlib
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,11 +12,10 @@ from typing import Any
 @contextlib.contextmanager
 def without_onlookers() -> Iterator[None]:
     """Lets `ray.init` leave out autoscaler, log monitor and dashboard while this context is open."""
-    from ray._private import node
+    node: Any = importlib.import_module("ray._private.node")
+    whole: Any = node.Node
 
-    whole = node.Node
-
-    class LeanNode(whole):  # type: ignore[misc, valid-type]
+    class LeanNode(whole):  # type: ignore[misc]
         def start_monitor(self) -> None:
             """The autoscaler: one machine cannot grow."""
 

@@ -90,6 +90,9 @@ def test_raylet_killed_ends_the_run_with_the_command_that_resumes(case: Case, tr
     case.set_faults({"slow_epoch_s": 0.2})
     run = case.start("run", *WORDS)
     run.until_epochs(3)
+    lines = [" ".join(process.cmdline()) for process in run.processes()]
+    needless = ("ray::IDLE", "monitor.py", "dashboard.py")  # the first: a worker that waits while another trains
+    assert [line for line in lines if any(name in line for name in needless)] == []
     (raylet,) = run.processes("raylet")
     raylet.kill()
     assert run.wait(10) == 1
