@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from ray.tune import Callback, Stopper
@@ -100,7 +101,7 @@ class PassOn(_NeverSaved, Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker or a node was lost, and Tune starts the pack again; a lost node uses up no retry of a trial."""
-        node_lost = _NODE_LOST in str(trial.get_error()).rpartition("Failure #")[2] or is_a_node_gone()
+        node_lost = _NODE_LOST in _last_failure(trial) or is_a_node_gone()
         if node_lost:
             trial.run_metadata.num_failures -= 1
         for trial_id in self._running(trial):
@@ -144,3 +145,8 @@ class PassOn(_NeverSaved, Callback):
         """Every other trial would fail on the same storage."""
         self.storage_error = self.storage_error or storage_error
         self._stop.set()
+
+
+def _last_failure(trial: Any) -> str:
+    """Gives what Ray said, from the file that Tune appends to: its `get_error` reads a copy that is never made."""
+    return Path(trial.error_file).read_text(errors="replace").rpartition("Failure #")[2]
