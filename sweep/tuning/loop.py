@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from sweep.config import Resources, TrialConfig
 from sweep.datasets import Dataset
-from sweep.errors import ClusterLostError, StorageError
+from sweep.errors import ClusterLostError
 from sweep.records import Experiment
+from sweep.tuning.nodes import versions
 
 if TYPE_CHECKING:
     from sweep.tuning.callbacks import Listener
@@ -33,7 +34,9 @@ def run_trials(
     was finished is in the experiment's files.
 
     Raises:
-        StorageError: if the experiment's files could not be written; the other trials were stopped.
+        StorageError: if the experiment's files could not be written, or a node that has joined does not share them;
+            the other trials were stopped.
+        ResourceError: if a node that has joined has other versions; the other trials were stopped.
         ClusterLostError: if Ray itself failed.
     """
     import ray.exceptions
@@ -55,6 +58,7 @@ def run_trials(
         trials={trial.trial_id: trial for trial in trials},
         options=options,
         at_once=at_once,
+        versions=versions(),
     )
     callback = PassOn(experiment, listener, stop, max_retries=resources.max_retries, at_once=at_once)
     scratch = Path(tempfile.mkdtemp(prefix="sweep-tune-"))
@@ -82,8 +86,8 @@ def run_trials(
         raise ClusterLostError(f"Ray has failed: {str(error).strip().partition(chr(10))[0]}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    if callback.storage_error:
-        raise StorageError(callback.storage_error)
+    if callback.problem:
+        raise callback.problem
 
 
 def _packs(trials: Sequence[TrialConfig], size: int) -> list[list[str]]:
