@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,11 +21,29 @@ from harness import (
     Numbers,
     check_promise,
     environment,
+    mismatches,
+    numbers,
     resume_command,
+    uninterrupted,
 )
 from raylets import Raylets
 
+from sweep.verify import damaged_files
+
 _SLOW = {"slow_epoch_s": 0.3}
+_MANY_TRIALS = f"""
+dataset = "digits"
+epochs = 1
+seeds = [0]
+validation_size = 100
+[axes]
+depth = ["tiny"]
+activation = ["relu"]
+loss = ["hinge"]
+learning_rate = {[0.001 * (1 + number / 1000) for number in range(500)]}
+[layers]
+tiny = [4]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +87,32 @@ def test_trials_of_a_lost_node_go_on_elsewhere_and_a_node_that_joins_gets_work(
     assert run.output.count("retrying") == run.output.count("its node was lost") == 1
     assert "(raylet)" not in run.output
     check_promise(case, truth)
+
+
+def test_five_hundred_trials_are_spread_over_three_nodes(case: Case, raylets: Raylets, tmp_path: Path) -> None:
+    (tmp_path / "many.toml").write_text(_MANY_TRIALS)
+    raylets.start().until_started()
+    case.set_faults({"slow_epoch_s": 0.5})  # until each node has a worker, which takes some longer than others
+    run = case.start("run", "many.toml", "--name", NAME, address=raylets.address)
+    workers: dict[int, str] = {}
+
+    def every_node_trains() -> bool:
+        for pid in {pid for _, pid, _, _ in run.new_rows} - workers.keys():
+            workers[pid] = next(node.name for node in raylets.nodes if node.has(pid))
+        return len(set(workers.values())) == 3
+
+    run.until(every_node_trains)
+    case.set_faults()
+    assert run.wait() == 0, run.output
+    trained = Counter(workers[pid] for _, pid, _, what in case.ledger.rows if what == "done")
+    assert trained.total() == 500
+    assert min(trained.values()) > 50
+    assert case.ledger.repeated == 0
+    found = numbers(case.experiment)
+    assert len(found) == 500
+    assert [trial_id for trial_id, one in found.items() if damaged_files(case.experiment, one.record)] == []
+    sample = uninterrupted(tmp_path / "alone", [str(tmp_path / "many.toml")], every=50)
+    assert mismatches({trial_id: found[trial_id] for trial_id in sample}, sample) == []
 
 
 def test_killed_driver_of_a_cluster_is_followed_by_one_elsewhere(
