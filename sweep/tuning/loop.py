@@ -42,7 +42,7 @@ def run_trials(
     import ray.exceptions
     import ray.tune
 
-    from sweep.tuning.callbacks import PassOn, StopWhenAsked
+    from sweep.tuning.callbacks import InOrder, PassOn, StopWhenAsked
     from sweep.tuning.trainable import GridPointTrainable
 
     options = {
@@ -50,6 +50,7 @@ def run_trials(
         "device": "cuda" if num_gpus else "cpu",
         "checkpoint_every": resources.checkpoint_every,
     }
+    packs = _packs(trials, resources.pack)
     at_once = resources.pack if num_gpus else 1
     trainable = ray.tune.with_parameters(
         GridPointTrainable,
@@ -65,8 +66,9 @@ def run_trials(
     try:
         ray.tune.Tuner(
             ray.tune.with_resources(trainable, {"cpu": resources.num_cpus, "gpu": num_gpus}),
-            param_space={"trial_ids": ray.tune.grid_search(_packs(trials, resources.pack))},
             tune_config=ray.tune.TuneConfig(
+                search_alg=InOrder(iter(packs)),
+                num_samples=len(packs),
                 reuse_actors=True,
                 max_concurrent_trials=resources.max_concurrent or None,
                 trial_dirname_creator=lambda trial: trial.trial_id,  # Tune's own, which is short
