@@ -123,7 +123,7 @@ def _watched(words: list[str], experiment: Path, variables: Mapping[str, str], *
             memory_mb = driver.memory_info().rss / 1e6
         moments.append(_Moment(trials=trials, cpu_s=cpu.user + cpu.system, memory_mb=memory_mb))
         if b'"run_finished"' in happened and not with_report:
-            driver.terminate()
+            driver.kill()  # the guard ends its Ray
             driver.wait()
             return moments
         time.sleep(_WATCH_EVERY_S)
