@@ -115,18 +115,21 @@ def _watched(words: list[str], experiment: Path, variables: Mapping[str, str], *
     environment = {**os.environ, "PYTHONPATH": str(_ROOT), **variables}
     with output.open("w") as log:
         driver = psutil.Popen(command, cwd=experiment.parent, env=environment, stdout=log, stderr=subprocess.STDOUT)
-    while driver.poll() is None:
-        happened = events.read_bytes() if events.exists() else b""
-        trials = happened.count(b'"trial_done"')
-        with driver.oneshot():
-            cpu = driver.cpu_times()
-            memory_mb = driver.memory_info().rss / 1e6
-        moments.append(_Moment(trials=trials, cpu_s=cpu.user + cpu.system, memory_mb=memory_mb))
-        if b'"run_finished"' in happened and not with_report:
-            driver.kill()  # the guard ends its Ray
+    try:
+        while driver.poll() is None:
+            happened = events.read_bytes() if events.exists() else b""
+            trials = happened.count(b'"trial_done"')
+            with driver.oneshot():
+                cpu = driver.cpu_times()
+                memory_mb = driver.memory_info().rss / 1e6
+            moments.append(_Moment(trials=trials, cpu_s=cpu.user + cpu.system, memory_mb=memory_mb))
+            if b'"run_finished"' in happened and not with_report:
+                return moments
+            time.sleep(_WATCH_EVERY_S)
+    finally:
+        if driver.poll() is None:
+            driver.kill()  # its guard ends Ray
             driver.wait()
-            return moments
-        time.sleep(_WATCH_EVERY_S)
     if driver.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {driver.returncode}:\n{output.read_text()}")
     return moments
