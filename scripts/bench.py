@@ -4,6 +4,7 @@
     python scripts/bench.py --only engines           the engines, microseconds per model step
     python scripts/bench.py --only sweeps overhead   whole commands
     python scripts/bench.py --only gpu               whole commands on the GPU; skipped where there is none
+    python scripts/bench.py --only cluster           many trivial trials on several raylets, as in `overhead`
     python scripts/bench.py --only reports           `sweep report` of made-up experiments
     python scripts/bench.py --only scale             manifest, status and resume with 1,000 and 10,000 trials
 
@@ -18,8 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.commands import floor_of_sweep_s, measure_gpu, measure_overhead, measure_sweeps
+from benchmarks.commands import floor_of_sweep_s, measure_gpu, measure_sweeps
 from benchmarks.engines import measure_engines
+from benchmarks.overhead import measure_cluster, measure_overhead
 from benchmarks.reports import measure_reports
 from benchmarks.scale import measure_scale
 from benchmarks.values import shown, summary
@@ -35,7 +37,7 @@ def main() -> None:
     parser.add_argument(
         "--only",
         nargs="+",
-        choices=["engines", "sweeps", "gpu", "overhead", "reports", "scale"],
+        choices=["engines", "sweeps", "gpu", "overhead", "cluster", "reports", "scale"],
         default=[],
         metavar="PART",
     )
@@ -43,7 +45,10 @@ def main() -> None:
     parser.add_argument("--activations", nargs="+", choices=ACTIVATIONS, default=list(ACTIVATIONS))
     parser.add_argument("--loss", choices=LOSSES, default="cross_entropy")
     parser.add_argument("--epochs", type=int, default=10, help="of the whole sweeps")
-    parser.add_argument("--trials", nargs="+", type=int, default=[27, 270, 1000], help="of the trivial sweeps")
+    parser.add_argument(
+        "--trials", nargs="+", type=int, default=[27, 270, 1000], help="of trivial sweeps; more than 1,000: no report"
+    )
+    parser.add_argument("--nodes", type=int, default=3, help="of the cluster, one CPU each")
     parser.add_argument("--out", type=Path, default=Path("bench.json"))
     options = parser.parse_args()
 
@@ -56,6 +61,9 @@ def main() -> None:
             "sweeps": lambda: measure_sweeps(folder, rounds=options.rounds, num_epochs=options.epochs),
             "gpu": lambda: measure_gpu(folder, rounds=options.rounds, num_epochs=options.epochs),
             "overhead": lambda: measure_overhead(folder, rounds=options.rounds, counts=options.trials),
+            "cluster": lambda: measure_cluster(
+                folder, rounds=options.rounds, counts=options.trials, nodes=options.nodes
+            ),
             "reports": lambda: measure_reports(folder, rounds=options.rounds),
             "scale": lambda: measure_scale(folder, rounds=options.rounds),
         }
@@ -139,18 +147,14 @@ def gpu_table(measured: dict[str, Any]) -> str:
 
 
 def overhead_table(measured: dict[str, Any]) -> str:
-    """Shows a row per number of trials."""
-    rows = [
-        {
-            "trivial trials": count,
-            "whole command, s": shown(row["wall_s"], 1),
-            "first epoch after, s": shown(row["first_epoch_after_s"], 1),
-            "ms per trial": shown({key: 1000 * value for key, value in row["s_per_trial"].items()}, 1),
-            "after the last trial, s": shown(row["after_last_trial_s"], 1),
-        }
-        for count, row in measured["overhead"].items()
-    ]
-    return tabulate(rows, headers="keys")
+    """Shows two tables of a row per number of trials: the whole command, and its process while trials run."""
+    return _overhead_tables(measured["overhead"], "trivial trials, private Ray")
+
+
+def cluster_table(measured: dict[str, Any]) -> str:
+    """Shows the same of the cluster."""
+    cluster = measured["cluster"]
+    return _overhead_tables(cluster["trials"], f"trivial trials, {cluster['nodes']} nodes")
 
 
 def reports_table(measured: dict[str, Any]) -> str:
@@ -190,9 +194,35 @@ TABLES = {
     "sweeps": sweeps_table,
     "gpu": gpu_table,
     "overhead": overhead_table,
+    "cluster": cluster_table,
     "reports": reports_table,
     "scale": scale_table,
 }
+
+
+def _overhead_tables(trials: dict[str, Any], title: str) -> str:
+    command = [
+        {
+            title: count,
+            "whole command, s": shown(row["wall_s"], 1),
+            "first epoch after, s": shown(row["first_epoch_after_s"], 1),
+            "ms per trial": shown({key: 1000 * value for key, value in row["s_per_trial"].items()}, 1),
+            "after the last trial, s": shown(row["after_last_trial_s"], 1),
+        }
+        for count, row in trials.items()
+    ]
+    driver = [
+        {
+            "the driver": count,
+            "CPU, ms per trial": shown({key: 1000 * value for key, value in row["driver_cpu_s_per_trial"].items()}, 1),
+            "MB at the first trial": shown(row["driver_mb_at_first_trial"]),
+            "at the last": shown(row["driver_mb_at_last_trial"]),
+            "kB per trial, second half": shown(row["driver_kb_per_trial"], 1),
+            "MB at most": shown(row["driver_peak_mb"]),
+        }
+        for count, row in trials.items()
+    ]
+    return f"{tabulate(command, headers='keys')}\n\n{tabulate(driver, headers='keys')}"
 
 
 def _ratio(slow: dict[str, float], fast: dict[str, float]) -> float:

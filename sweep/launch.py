@@ -21,7 +21,7 @@ from typing import NoReturn, Protocol
 from sweep.config import SweepConfig, TrialConfig
 from sweep.datasets import Dataset, load_dataset
 from sweep.doctor import check_dataset, check_space, check_storage, check_versions
-from sweep.errors import ClusterLostError, StorageError
+from sweep.errors import ClusterLostError, ResourceError, StorageError
 from sweep.lock import Lock
 from sweep.plan import check_same_sweep, extend_manifest, make_manifest
 from sweep.records import DoneRecord, Experiment, Manifest
@@ -279,7 +279,7 @@ class _Run:
                 listener=recorder,
                 stop=self._stop,
             )
-        except (StorageError, ClusterLostError) as error:
+        except (StorageError, ResourceError, ClusterLostError) as error:
             self._problem = str(error)
         finally:
             self._display.end()

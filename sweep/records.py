@@ -206,6 +206,10 @@ class Experiment:
         fields["dataset"] = dataclasses.asdict(manifest.dataset)
         self.storage.write("manifest.json", _seal(fields))
 
+    def exists(self) -> bool:
+        """Whether there is a manifest, damaged or not."""
+        return self.storage.exists("manifest.json")
+
     def read_manifest(self) -> Manifest | None:
         """Gives the manifest, None if there is none.
 
@@ -386,7 +390,7 @@ def open_experiment(storage: Storage, name: str) -> Experiment:
         ExperimentError: if there is none of that name, with the names that there are.
     """
     experiment = Experiment(storage.folder(name))
-    if not experiment.storage.exists("manifest.json"):
+    if not experiment.exists():
         names = list_experiments(storage)
         allowed = unknown("experiment", name, names) if names else f"unknown experiment {name!r}; there are none yet"
         raise ExperimentError(f"{allowed} (in {storage})")

@@ -1,4 +1,4 @@
-"""Whole commands, timed from outside: the sweep, the tutorial baseline, many trivial trials, the report."""
+"""Whole commands, timed from outside: the sweep, the tutorial baseline, the report."""
 
 import json
 import os
@@ -16,19 +16,6 @@ from sweep.records import Experiment
 from sweep.storage import LocalStorage
 
 _ROOT = Path(__file__).resolve().parents[2]
-_TRIVIAL = """
-dataset = "digits"
-epochs = 1
-seeds = [0]
-validation_size = 100
-[axes]
-depth = ["tiny"]
-activation = ["relu"]
-loss = ["hinge"]
-learning_rate = {rates}
-[layers]
-tiny = [4]
-"""
 
 
 def measure_sweeps(folder: Path, *, rounds: int, num_epochs: int) -> dict[str, Any]:
@@ -82,30 +69,6 @@ def tutorial_estimate(run: dict[str, Any], *, num_epochs: int) -> dict[str, floa
         "1_seed_s": run["startup_s"] + training_s,
         "3_seeds_s": run["startup_s"] + 3 * training_s,
     }
-
-
-def measure_overhead(folder: Path, *, rounds: int, counts: list[int]) -> dict[str, Any]:
-    """Runs sweeps of many trials with next to nothing to train."""
-    measured: dict[int, list[dict[str, float]]] = {count: [] for count in counts}
-    for number in range(rounds):
-        for count in counts:
-            name = f"trivial-{count}-{number}"
-            file = folder / f"{name}.toml"
-            file.write_text(_TRIVIAL.format(rates=[0.001 * (1 + k / 1000) for k in range(count)]))
-            start = time.time()
-            wall_s = _sweep(folder, "run", str(file), "--name", name)
-            trials = folder / name / "trials"
-            first = min(path.stat().st_mtime for path in trials.glob("*/checkpoint-*"))
-            last = max(path.stat().st_mtime for path in trials.glob("*/done.json"))
-            measured[count].append(
-                {
-                    "wall_s": wall_s,
-                    "first_epoch_after_s": first - start,
-                    "s_per_trial": (last - first) / (count - 1),
-                    "after_last_trial_s": start + wall_s - last,
-                }
-            )
-    return {str(count): _columns(rows) for count, rows in measured.items()}
 
 
 def floor_of_sweep_s(floor_us: dict[str, float], *, num_epochs: int, num_cpus: int) -> float:

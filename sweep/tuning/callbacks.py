@@ -2,17 +2,21 @@
 
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from ray.tune import Callback, Stopper
+from ray.tune.search import Searcher
 
-from sweep.errors import StorageError
+from sweep.errors import ResourceError, StorageError, SweepError
 from sweep.records import Experiment
-from sweep.tuning.nodes import is_a_node_gone
+from sweep.tuning.nodes import check_nodes, is_a_node_gone
 
 # In what Ray says of an actor whose node it knows to be gone.
 _NODE_LOST = "node has died"
+# In what Ray says of a worker that could not start: it refuses its node, or cannot even import what it needs.
+_NOT_STARTED = "error raised in its creation task"
 
 
 class Listener(Protocol):
@@ -41,6 +45,25 @@ class _NeverSaved:
         return {}
 
 
+class InOrder(_NeverSaved, Searcher):
+    """Gives packs of trial ids to Tune one after the other.
+
+    Tune's own grid search copies all values for each of them: minutes for 10,000 before the first is trained.
+    """
+
+    def __init__(self, packs: Iterator[list[str]]) -> None:
+        super().__init__()
+        self._packs = packs
+
+    def suggest(self, trial_id: str) -> Any:
+        """The parameters of Tune's next trial."""
+        pack = next(self._packs, None)
+        return {"trial_ids": pack} if pack else Searcher.FINISHED
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Learns nothing from it."""
+
+
 class StopWhenAsked(_NeverSaved, Stopper):
     """Stops every trial at the end of its epoch once `stop` is set."""
 
@@ -57,20 +80,23 @@ class StopWhenAsked(_NeverSaved, Stopper):
 
 
 class PassOn(_NeverSaved, Callback):
-    """Passes on what the workers report; sets `stop` when the storage fails, and keeps the reason.
+    """Passes on what the workers report; sets `stop` when the sweep cannot go on, and keeps the reason.
 
     Args:
         experiment: For the reason of a trial whose worker was lost too often.
         listener: Whom to tell.
-        stop: Is set when the storage fails.
+        stop: Is set when the storage fails, or a node has joined that cannot be used.
         max_retries: Of each trial whose worker was lost; a lost node uses up none.
         at_once: How many trials of a pack run at the same time.
+
+    Attributes:
+        problem: Why `stop` was set, None if it was not.
     """
 
     def __init__(
         self, experiment: Experiment, listener: Listener, stop: threading.Event, *, max_retries: int, at_once: int
     ) -> None:
-        self.storage_error = ""
+        self.problem: SweepError | None = None
         self._experiment, self._listener, self._stop = experiment, listener, stop
         self._max_retries, self._at_once = max_retries, at_once
         self._lost: Counter[str] = Counter()
@@ -88,7 +114,7 @@ class PassOn(_NeverSaved, Callback):
         for report in result["reports"]:
             trial_id = report["trial_id"]
             if report["outcome"] == "storage_error":
-                self._fail(report["reason"])
+                self._fail(StorageError(report["reason"]))
             elif report["outcome"] == "failed":
                 self._end(trial, trial_id)
                 self._listener.failed(trial_id, report["reason"])
@@ -100,7 +126,9 @@ class PassOn(_NeverSaved, Callback):
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker or a node was lost, and Tune starts the pack again; a lost node uses up no retry of a trial."""
-        node_lost = _NODE_LOST in str(trial.get_error()).rpartition("Failure #")[2] or is_a_node_gone()
+        if self._is_node_unfit(trial):
+            return
+        node_lost = _NODE_LOST in _last_failure(trial) or is_a_node_gone()
         if node_lost:
             trial.run_metadata.num_failures -= 1
         for trial_id in self._running(trial):
@@ -112,6 +140,8 @@ class PassOn(_NeverSaved, Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The worker of a pack was lost once too often."""
+        if self._is_node_unfit(trial):
+            return
         for trial_id in self._unfinished(trial):
             self._lost[trial_id] += 1
             self._give_up(trial, trial_id)
@@ -129,6 +159,17 @@ class PassOn(_NeverSaved, Callback):
             if next_id not in before:
                 self._listener.started(next_id)
 
+    def _is_node_unfit(self, trial: Any) -> bool:
+        """Whether the worker could not start because of its node; Ray would go on giving trials to that node."""
+        if _NOT_STARTED not in _last_failure(trial):
+            return False
+        try:
+            check_nodes(self._experiment.storage)
+        except (ResourceError, StorageError) as problem:
+            self._fail(problem)
+            return True
+        return False
+
     def _give_up(self, trial: Any, trial_id: str) -> None:
         """Fails a trial; its pack goes on without it, since a worker leaves out what has a reason written down."""
         times = "once" if self._lost[trial_id] == 1 else f"{self._lost[trial_id]} times"
@@ -136,11 +177,16 @@ class PassOn(_NeverSaved, Callback):
         try:
             self._experiment.write_error(trial_id, reason)
         except StorageError as error:
-            self._fail(str(error))
+            self._fail(error)
         self._end(trial, trial_id)
         self._listener.failed(trial_id, reason)
 
-    def _fail(self, storage_error: str) -> None:
-        """Every other trial would fail on the same storage."""
-        self.storage_error = self.storage_error or storage_error
+    def _fail(self, problem: SweepError) -> None:
+        """Every other trial would fail on the same storage or node."""
+        self.problem = self.problem or problem
         self._stop.set()
+
+
+def _last_failure(trial: Any) -> str:
+    """Gives what Ray said, from the file that Tune appends to: its `get_error` reads a copy that is never made."""
+    return Path(trial.error_file).read_text(errors="replace").rpartition("Failure #")[2]

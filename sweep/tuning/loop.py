@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from sweep.config import Resources, TrialConfig
 from sweep.datasets import Dataset
-from sweep.errors import ClusterLostError, StorageError
+from sweep.errors import ClusterLostError
 from sweep.records import Experiment
+from sweep.tuning.nodes import versions
 
 if TYPE_CHECKING:
     from sweep.tuning.callbacks import Listener
@@ -33,13 +34,15 @@ def run_trials(
     was finished is in the experiment's files.
 
     Raises:
-        StorageError: if the experiment's files could not be written; the other trials were stopped.
+        StorageError: if the experiment's files could not be written, or a node that has joined does not share them;
+            the other trials were stopped.
+        ResourceError: if a node that has joined has other versions; the other trials were stopped.
         ClusterLostError: if Ray itself failed.
     """
     import ray.exceptions
     import ray.tune
 
-    from sweep.tuning.callbacks import PassOn, StopWhenAsked
+    from sweep.tuning.callbacks import InOrder, PassOn, StopWhenAsked
     from sweep.tuning.lean import use_waiting_workers
     from sweep.tuning.trainable import GridPointTrainable
 
@@ -49,6 +52,7 @@ def run_trials(
         "device": "cuda" if num_gpus else "cpu",
         "checkpoint_every": resources.checkpoint_every,
     }
+    packs = _packs(trials, resources.pack)
     at_once = resources.pack if num_gpus else 1
     trainable = ray.tune.with_parameters(
         GridPointTrainable,
@@ -57,14 +61,16 @@ def run_trials(
         trials={trial.trial_id: trial for trial in trials},
         options=options,
         at_once=at_once,
+        versions=versions(),
     )
     callback = PassOn(experiment, listener, stop, max_retries=resources.max_retries, at_once=at_once)
     scratch = Path(tempfile.mkdtemp(prefix="sweep-tune-"))
     try:
         ray.tune.Tuner(
             ray.tune.with_resources(trainable, {"cpu": resources.num_cpus, "gpu": num_gpus}),
-            param_space={"trial_ids": ray.tune.grid_search(_packs(trials, resources.pack))},
             tune_config=ray.tune.TuneConfig(
+                search_alg=InOrder(iter(packs)),
+                num_samples=len(packs),
                 reuse_actors=True,
                 max_concurrent_trials=resources.max_concurrent or None,
                 trial_dirname_creator=lambda trial: trial.trial_id,  # Tune's own, which is short
@@ -84,8 +90,8 @@ def run_trials(
         raise ClusterLostError(f"Ray has failed: {str(error).strip().partition(chr(10))[0]}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    if callback.storage_error:
-        raise StorageError(callback.storage_error)
+    if callback.problem:
+        raise callback.problem
 
 
 def _packs(trials: Sequence[TrialConfig], size: int) -> list[list[str]]:

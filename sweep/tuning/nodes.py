@@ -1,4 +1,4 @@
-"""Compares every node of a joined cluster with the driver before anything is trained.
+"""Compares every node of a joined cluster with the driver, before anything is trained and when a node refuses.
 
 One task on each node, all at once: it tells the versions of what the numbers depend on, reads a file that the driver
 has written to the storage path, and writes one of its own that the driver reads.
@@ -50,6 +50,11 @@ def check_nodes(storage: Storage) -> str:
     return f"{count} this driver's versions and share{'' if len(answers) > 1 else 's'} {storage}"
 
 
+def versions() -> dict[str, str]:
+    """Gives the versions here of what the numbers depend on."""
+    return _code_for_nodes()[0]()
+
+
 def is_a_node_gone() -> bool:
     """Whether a node that Ray believes alive accepts no connection: its workers are lost before Ray says it is."""
     import ray
@@ -79,8 +84,7 @@ def _ask(nodes: Mapping[str, str], root: str, probe: str, content: bytes) -> dic
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    versions, look = _code_for_nodes()
-    task = ray.remote(look)
+    task = ray.remote(_code_for_nodes()[1])
     tasks = {
         node_id: task.options(
             num_cpus=0, max_retries=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False)
@@ -102,10 +106,10 @@ def _ask(nodes: Mapping[str, str], root: str, probe: str, content: bytes) -> dic
     return answers
 
 
-def _check_versions(node: str, versions: Mapping[str, str]) -> None:
-    here = _code_for_nodes()[0]()
-    if different := [name for name in here if versions[name] != here[name]]:
-        there = ", ".join(f"{name} {versions[name]}" for name in different)
+def _check_versions(node: str, found: Mapping[str, str]) -> None:
+    here = versions()
+    if different := [name for name in here if found[name] != here[name]]:
+        there = ", ".join(f"{name} {found[name]}" for name in different)
         ours = ", ".join(f"{name} {here[name]}" for name in different)
         raise ResourceError(f"node {node} has {there}, this driver has {ours}; install the same versions on every node")
 

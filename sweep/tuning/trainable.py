@@ -4,6 +4,9 @@ A worker is reused for many packs, so whatever takes time to start is paid once.
 after the other on a CPU, where a second would only share the core, and at the same time on a GPU, which one small
 model does not fill. An error in code or configuration is written down and reported as the end of its trial: Ray sees
 only lost workers and nodes as failures, which it retries. Nothing is saved through Ray.
+
+A worker of a node that joined in the middle refuses to start if the node is not like the driver, or does not share the
+storage; the driver then finds out what is wrong with which node (`PassOn`).
 """
 
 import traceback
@@ -14,18 +17,28 @@ from ray.tune import Trainable
 
 from sweep.config import TrialConfig
 from sweep.datasets import Dataset
-from sweep.errors import StorageError
+from sweep.errors import ResourceError, StorageError
 from sweep.records import Experiment
 from sweep.storage import open_storage
+from sweep.tuning.nodes import versions
 
 
 class GridPointTrainable(Trainable):
     """Trains the trials whose ids it is given; its parameters come through Ray's object store."""
 
     def setup(self, config: dict[str, Any], **shared: Any) -> None:
-        """Takes the shared parameters of the sweep: dataset, storage root, trials by id, options, trials at once."""
+        """Takes the shared parameters of the sweep: dataset, storage root, trials by id, options, trials at once.
+
+        Raises:
+            ResourceError: if this node has other versions than the driver.
+            StorageError: if this node does not see the experiment.
+        """
         self._dataset: Dataset = shared["dataset"]
         self._experiment = Experiment(open_storage(shared["root"]))
+        if versions() != shared["versions"]:
+            raise ResourceError("this node has other versions than the driver")
+        if not self._experiment.exists():
+            raise StorageError("this node does not see the experiment")
         self._trials: dict[str, TrialConfig] = shared["trials"]
         self._options: dict[str, Any] = shared["options"]
         self._at_once: int = shared["at_once"]

@@ -257,27 +257,23 @@ def planned(folder: Path, words: Sequence[str] = WORDS) -> tuple[Manifest, Any]:
     return manifest, dataset
 
 
-def uninterrupted(folder: Path, words: Sequence[str] = WORDS) -> dict[str, Numbers]:
-    """Trains a sweep in this process without Ray and without faults."""
+def uninterrupted(folder: Path, words: Sequence[str] = WORDS, *, every: int = 1) -> dict[str, Numbers]:
+    """Trains a sweep, or only each `every`-th trial of it, in this process without Ray and without faults."""
     from sweep.trial import run_trial
 
     manifest, dataset = planned(folder, words)
     experiment = Experiment(LocalStorage(folder))
-    for trial in manifest.trials:
+    trials = manifest.trials[::every]
+    for trial in trials:
         run_trial(trial, dataset, experiment)
-    return numbers(experiment)
+    return {trial.trial_id: _numbers(experiment, trial.trial_id) for trial in trials}
 
 
 def numbers(experiment: Experiment) -> dict[str, Numbers]:
     """The numbers of all trials of the manifest; fails if one is missing."""
     manifest = experiment.read_manifest()
     assert manifest
-    found = {}
-    for trial in manifest.trials:
-        record = experiment.read_done(trial.trial_id)
-        assert record, f"{trial.trial_id} is not finished"
-        found[trial.trial_id] = Numbers(record, experiment.read_predictions(trial.trial_id))
-    return found
+    return {trial.trial_id: _numbers(experiment, trial.trial_id) for trial in manifest.trials}
 
 
 def mismatches(found: dict[str, Numbers], expected: dict[str, Numbers]) -> list[str]:
@@ -309,6 +305,12 @@ def resume_command(text: str) -> str:
     match = re.search(r"go on with: (sweep resume .*)$", text)
     assert match, text
     return match[1]
+
+
+def _numbers(experiment: Experiment, trial_id: str) -> Numbers:
+    record = experiment.read_done(trial_id)
+    assert record, f"{trial_id} is not finished"
+    return Numbers(record, experiment.read_predictions(trial_id))
 
 
 def _without_times(record: DoneRecord) -> str:

@@ -87,17 +87,25 @@ class Raylets:
 
     Args:
         count: Of nodes beside the head.
+        host: The head's address.
         variables: Of the environment of all processes; the token that the drivers of fault tests have.
     """
 
-    def __init__(self, count: int, variables: Mapping[str, str] = TOKEN) -> None:
+    def __init__(self, count: int, variables: Mapping[str, str] = TOKEN, *, host: str = "127.0.0.1") -> None:
         self._variables = variables
         self._folder = tempfile.mkdtemp(prefix="raylets-")  # a short name, because those of sockets must be
         with socket.create_server(("", 0)) as free:
             port = free.getsockname()[1]
-        self.address = f"127.0.0.1:{port}"
-        options = (f"--port={port}", "--num-cpus=0", f"--temp-dir={self._folder}/head", "--include-dashboard=false")
-        self.head = Node("--head", *options, variables=variables)
+        self.address = f"{host}:{port}"
+        self.head = Node(
+            "--head",
+            f"--port={port}",
+            f"--node-ip-address={host}",
+            "--num-cpus=0",
+            f"--temp-dir={self._folder}/head",
+            "--include-dashboard=false",
+            variables=variables,
+        )
         self.nodes: list[Node] = []
         try:
             self.head.until_started()
@@ -107,9 +115,9 @@ class Raylets:
             self.end()
             raise
 
-    def start(self, *, within: Sequence[str] = (), **variables: str) -> Node:
-        """Starts another node, which joins some seconds later."""
-        name = f"127.0.1.{next(_ADDRESSES)}"
+    def start(self, name: str = "", *, within: Sequence[str] = (), **variables: str) -> Node:
+        """Starts another node, which joins some seconds later; its name is its address, one of its own if not given."""
+        name = name or f"127.0.1.{next(_ADDRESSES)}"
         folder = f"{self._folder}/{name}"
         words = (f"--address={self.address}", f"--node-ip-address={name}", "--num-cpus=1", f"--temp-dir={folder}")
         node = Node(*words, name=name, within=within, variables={**self._variables, **variables})

@@ -7,14 +7,43 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import NAME, SOURCE, TOKEN, WORDS, Case, Numbers, check_promise, environment, resume_command
+from harness import (
+    NAME,
+    SOURCE,
+    TOKEN,
+    WORDS,
+    Case,
+    Numbers,
+    check_promise,
+    environment,
+    mismatches,
+    numbers,
+    resume_command,
+    uninterrupted,
+)
 from raylets import Raylets
 
+from sweep.verify import damaged_files
+
 _SLOW = {"slow_epoch_s": 0.3}
+_MANY_TRIALS = f"""
+dataset = "digits"
+epochs = 1
+seeds = [0]
+validation_size = 100
+[axes]
+depth = ["tiny"]
+activation = ["relu"]
+loss = ["hinge"]
+learning_rate = {[0.001 * (1 + number / 1000) for number in range(500)]}
+[layers]
+tiny = [4]
+"""
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +89,32 @@ def test_trials_of_a_lost_node_go_on_elsewhere_and_a_node_that_joins_gets_work(
     check_promise(case, truth)
 
 
+def test_five_hundred_trials_are_spread_over_three_nodes(case: Case, raylets: Raylets, tmp_path: Path) -> None:
+    (tmp_path / "many.toml").write_text(_MANY_TRIALS)
+    raylets.start().until_started()
+    case.set_faults({"slow_epoch_s": 0.5})  # until each node has a worker, which takes some longer than others
+    run = case.start("run", "many.toml", "--name", NAME, address=raylets.address)
+    workers: dict[int, str] = {}
+
+    def every_node_trains() -> bool:
+        for pid in {pid for _, pid, _, _ in run.new_rows} - workers.keys():
+            workers[pid] = next(node.name for node in raylets.nodes if node.has(pid))
+        return len(set(workers.values())) == 3
+
+    run.until(every_node_trains)
+    case.set_faults()
+    assert run.wait() == 0, run.output
+    trained = Counter(workers[pid] for _, pid, _, what in case.ledger.rows if what == "done")
+    assert trained.total() == 500
+    assert min(trained.values()) > 50
+    assert case.ledger.repeated == 0
+    found = numbers(case.experiment)
+    assert len(found) == 500
+    assert [trial_id for trial_id, one in found.items() if damaged_files(case.experiment, one.record)] == []
+    sample = uninterrupted(tmp_path / "alone", [str(tmp_path / "many.toml")], every=50)
+    assert mismatches({trial_id: found[trial_id] for trial_id in sample}, sample) == []
+
+
 def test_killed_driver_of_a_cluster_is_followed_by_one_elsewhere(
     case: Case, raylets: Raylets, truth: dict[str, Numbers]
 ) -> None:
@@ -96,12 +151,7 @@ def test_lost_head_ends_the_run_and_a_new_cluster_goes_on(
 
 
 def test_storage_that_a_node_does_not_share_is_found_before_training(case: Case, raylets: Raylets) -> None:
-    case.storage.mkdir()
-    mount = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs "$0" && exec "$@"', str(case.storage))
-    allowed = subprocess.run([*mount, "true"], capture_output=True, text=True)
-    if allowed.returncode:
-        pytest.skip(f"mounting is not allowed here: {allowed.stderr.strip()}")
-    apart = raylets.start(within=mount).until_started()
+    apart = raylets.start(within=_another_disk(case.storage)).until_started()
     refused = case.sweep("run", *WORDS, address=raylets.address)
     assert refused.process.returncode == 2, refused.output
     assert f"node {apart.name} does not see what this driver writes to {case.storage}" in refused.last_line
@@ -111,10 +161,7 @@ def test_storage_that_a_node_does_not_share_is_found_before_training(case: Case,
 
 
 def test_node_with_another_version_is_named(case: Case, raylets: Raylets, tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    shutil.copytree(SOURCE / "sweep", other / "sweep", ignore=shutil.ignore_patterns("__pycache__", "data"))
-    (other / "sweep" / "__init__.py").write_text('__version__ = "0.0.9"\n')
-    outdated = raylets.start(PYTHONPATH=str(other)).until_started()
+    outdated = raylets.start(PYTHONPATH=_older_package(tmp_path)).until_started()
     refused = case.sweep("run", *WORDS, address=raylets.address)
     assert refused.process.returncode == 3, refused.output
     assert f"node {outdated.name} has sweep 0.0.9, this driver has sweep " in refused.last_line
@@ -123,6 +170,23 @@ def test_node_with_another_version_is_named(case: Case, raylets: Raylets, tmp_pa
     assert doctor.process.returncode == 1
     assert f"BAD  nodes      node {outdated.name} has sweep 0.0.9" in doctor.output
     assert not case.storage.exists()
+
+
+@pytest.mark.parametrize("difference", ["version", "storage"])
+def test_node_that_joins_and_cannot_be_used_ends_the_run_before_it_trains(
+    case: Case, raylets: Raylets, tmp_path: Path, difference: str
+) -> None:
+    case.set_faults({"slow_epoch_s": 2})
+    within = _another_disk(case.storage) if difference == "storage" else ()
+    run = case.start("run", *WORDS, "max_retries=0", address=raylets.address)
+    run.until_epochs(2)
+    variables = {"PYTHONPATH": _older_package(tmp_path)} if difference == "version" else {}
+    joined = raylets.start(within=within, **variables).until_started()
+    assert run.wait() == 1, run.output
+    said = {"version": "has sweep 0.0.9, this driver has", "storage": "does not see what this driver writes to"}
+    assert f"error: node {joined.name} {said[difference]}" in run.output
+    assert "INCOMPLETE 0/4; go on with" in run.last_line
+    assert len({pid for _, pid, _, _ in run.new_rows}) == 2
 
 
 def test_cluster_with_another_token_or_without_ours_is_refused(raylets: Raylets, tmp_path: Path) -> None:
@@ -147,6 +211,24 @@ def test_server_that_is_no_ray_head_is_refused_at_once(tmp_path: Path, answer: b
         threading.Thread(target=_answer, args=(server, answer), daemon=True).start()
         refused = _refused(f"127.0.0.1:{server.getsockname()[1]}", tmp_path, {})
     assert "is not the head of a Ray cluster; give the port of `ray start --head --port`" in refused
+
+
+def _older_package(folder: Path) -> str:
+    """A folder for PYTHONPATH with another version of this package."""
+    older = folder / "older"
+    shutil.copytree(SOURCE / "sweep", older / "sweep", ignore=shutil.ignore_patterns("__pycache__", "data"))
+    (older / "sweep" / "__init__.py").write_text('__version__ = "0.0.9"\n')
+    return str(older)
+
+
+def _another_disk(storage: Path) -> tuple[str, ...]:
+    """A command that runs another, which sees an empty folder where others see the storage path."""
+    storage.mkdir()
+    mount = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs "$0" && exec "$@"', str(storage))
+    allowed = subprocess.run([*mount, "true"], capture_output=True, text=True)
+    if allowed.returncode:
+        pytest.skip(f"mounting is not allowed here: {allowed.stderr.strip()}")
+    return mount
 
 
 def _answer(server: socket.socket, answer: bytes | None) -> None:
