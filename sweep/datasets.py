@@ -5,6 +5,7 @@ that Ray's object store hands them to the workers without a copy. Axis letters: 
 """
 
 import hashlib
+import importlib.metadata
 import lzma
 import math
 import os
@@ -250,10 +251,10 @@ def _read_idx(file: Path) -> NDArray[np.uint8]:
 
 
 def _read_digits(data_dir: str | None) -> _Raw:
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    images, labels = digits.images.astype(np.uint8), digits.target.astype(np.int64)
+    # The file that `sklearn.datasets.load_digits` reads; importing sklearn for it takes longer than a small sweep.
+    file = importlib.metadata.distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")
+    rows = np.loadtxt(str(file), delimiter=",", dtype=np.int64)
+    images, labels = rows[:, :-1].astype(np.uint8).reshape(-1, 8, 8), rows[:, -1]
     test = validation_indices(labels, 360)
     train = np.setdiff1d(np.arange(len(labels)), test, assume_unique=True)
     return _Raw(

@@ -229,13 +229,14 @@ class _Run:
         return dataset
 
     def _make_manifest(self, dataset: Dataset, num_gpus: float) -> Manifest:
-        from sweep.trial import describe_worker
-        from sweep.tuning import ask_worker
-
         resources = self._sweep.resources
         if self._launch.address:
+            from sweep.tuning import ask_worker
+
             worker = ask_worker(resources, num_gpus)
         else:
+            from sweep.trial import describe_worker
+
             worker = describe_worker(num_threads=resources.num_cpus, device="cuda" if num_gpus else "cpu")
         engine = worker.choose_engine(self._sweep.engine)
         if engine == "reference" and self._sweep.engine == "auto":

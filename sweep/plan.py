@@ -1,4 +1,4 @@
-"""Makes and extends manifests: what a sweep means on this data and this machine.
+"""Makes and extends manifests: what a sweep means on this data and these workers.
 
 Imports neither torch nor ray at the top, so that a dry run and a refusal are quick.
 """
@@ -9,6 +9,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,33 @@ import psutil
 import sweep as package
 from sweep.config import SweepConfig, TrialConfig, differences
 from sweep.datasets import Dataset
-from sweep.errors import ExperimentError
+from sweep.errors import ConfigError, ExperimentError
 from sweep.records import DatasetRecord, Manifest, utc_now
 
 _REPORTED_VERSIONS = ("torch", "torchvision", "ray", "numpy", "scikit-learn", "scipy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """What the numbers of a trial depend on beside its configuration.
+
+    Attributes:
+        fingerprint: Torch build, CPU capability, number of threads, device.
+        not_stacked: The reason why the stacked engine cannot be used there, None if it can.
+    """
+
+    fingerprint: Mapping[str, Any]
+    not_stacked: str | None
+
+    def choose_engine(self, asked: str) -> str:
+        """Gives the engine that `asked` (auto, reference or stacked) stands for.
+
+        Raises:
+            ConfigError: if stacked is asked for by name and does not apply.
+        """
+        if asked == "stacked" and self.not_stacked:
+            raise ConfigError(f"engine=stacked cannot be used: {self.not_stacked}; use engine=reference or engine=auto")
+        return ("reference" if self.not_stacked else "stacked") if asked == "auto" else asked
 
 
 def make_manifest(

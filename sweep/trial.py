@@ -8,7 +8,6 @@ import hashlib
 import io
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,8 +19,8 @@ from sweep import metrics
 from sweep.config import TrialConfig
 from sweep.datasets import Dataset
 from sweep.engine import Engine, ReferenceEngine, TrainingImages
-from sweep.errors import ConfigError
 from sweep.losses import LOSSES
+from sweep.plan import Worker
 from sweep.records import (
     HISTORY_METRICS,
     DoneRecord,
@@ -33,29 +32,6 @@ from sweep.records import (
 from sweep.stacked import StackedEngine, supported
 
 _ENGINES: dict[str, Callable[..., Engine]] = {"reference": ReferenceEngine, "stacked": StackedEngine}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Worker:
-    """What the numbers of a trial depend on beside its configuration.
-
-    Attributes:
-        fingerprint: Torch build, CPU capability, number of threads, device.
-        not_stacked: The reason why the stacked engine cannot be used there, None if it can.
-    """
-
-    fingerprint: Mapping[str, Any]
-    not_stacked: str | None
-
-    def choose_engine(self, asked: str) -> str:
-        """Gives the engine that `asked` (auto, reference or stacked) stands for.
-
-        Raises:
-            ConfigError: if stacked is asked for by name and does not apply.
-        """
-        if asked == "stacked" and self.not_stacked:
-            raise ConfigError(f"engine=stacked cannot be used: {self.not_stacked}; use engine=reference or engine=auto")
-        return ("reference" if self.not_stacked else "stacked") if asked == "auto" else asked
 
 
 def describe_worker(*, num_threads: int = 1, device: str = "cpu") -> Worker:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torchvision.datasets
+from sklearn.datasets import load_digits
 
 from sweep import datasets
 from sweep.datasets import load_dataset, validation_indices
@@ -103,6 +104,15 @@ def test_a_truncated_idx_file_is_one_line(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(DatasetError, match=r"a file in .*KMNIST/raw is broken") as caught:
         load_dataset("kmnist", data_dir=str(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+def test_digits_are_those_of_scikit_learn() -> None:
+    expected, dataset = load_digits(), load_dataset("digits")
+    test = validation_indices(expected.target, 360)
+    train = np.setdiff1d(np.arange(len(expected.target)), test)
+    for split, places in ((dataset.train, train), (dataset.test, test)):
+        assert np.array_equal(split.images, expected.data[places].astype(np.float32) / 8 - 1)
+        assert np.array_equal(split.labels, expected.target[places])
 
 
 def test_digits_are_split_in_a_fixed_way() -> None:

@@ -10,9 +10,10 @@ from sweep import metrics
 from sweep.config import TrialConfig
 from sweep.datasets import Dataset, load_dataset
 from sweep.errors import ConfigError
+from sweep.plan import Worker
 from sweep.records import DoneRecord, Experiment
 from sweep.storage import LocalStorage
-from sweep.trial import TrialRun, Worker, describe_worker, run_trial
+from sweep.trial import TrialRun, describe_worker, run_trial
 
 MakeTrial = Callable[..., TrialConfig]
 

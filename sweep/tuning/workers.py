@@ -3,15 +3,11 @@
 A driver need not be like its workers: it may have no GPU, or another processor.
 """
 
-from typing import TYPE_CHECKING
-
 from sweep.config import Resources
-
-if TYPE_CHECKING:
-    from sweep.trial import Worker
+from sweep.plan import Worker
 
 
-def ask_worker(resources: Resources, num_gpus: float) -> "Worker":
+def ask_worker(resources: Resources, num_gpus: float) -> Worker:
     """Waits for a worker with the resources of a trial and gives its description."""
     import ray
 
@@ -20,7 +16,7 @@ def ask_worker(resources: Resources, num_gpus: float) -> "Worker":
     return answer
 
 
-def _describe(num_threads: int, device: str) -> "Worker":
+def _describe(num_threads: int, device: str) -> Worker:
     from sweep.trial import describe_worker
 
     return describe_worker(num_threads=num_threads, device=device)

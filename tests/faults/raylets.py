@@ -42,6 +42,7 @@ class Node:
                 *words,
                 f"--object-store-memory={_STORE}",
                 "--disable-usage-stats",
+                "--include-log-monitor=false",
             ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

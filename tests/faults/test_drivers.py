@@ -108,13 +108,13 @@ def test_driver_killed_while_writing_each_kind_of_file(case: Case, cluster: str,
     check_promise(case, truth)
 
 
-def test_driver_killed_ten_times_at_random_moments(case: Case, truth: dict[str, Numbers]) -> None:
+def test_driver_killed_ten_times_at_random_moments(case: Case, cluster: str, truth: dict[str, Numbers]) -> None:
     seed = int(os.environ.get("SWEEP_FAULT_SEED", time.time_ns() % 1_000_000))
     print(f"SWEEP_FAULT_SEED={seed}")
     rng = random.Random(seed)
     case.set_faults({"slow_epoch_s": 0.1})
     for kill in range(10):
-        run = case.start("run", *WORDS)
+        run = case.start("run", *WORDS, address=None if kill < 6 else cluster)
         if kill < 3:  # while Ray starts
             run.until(lambda run=run: "starting Ray" in run.output)
             time.sleep(rng.uniform(0, 3))
@@ -122,7 +122,7 @@ def test_driver_killed_ten_times_at_random_moments(case: Case, truth: dict[str, 
             run.until_epochs(rng.randint(1, 5))
             time.sleep(rng.uniform(0, 0.2))
         run.kill()
-        if kill in (0, 2, 8):  # the others are followed at once, beside workers that do not know yet
+        if kill in (0, 2, 5):  # the others are followed at once, beside workers that do not know yet
             run.until_gone()
     case.set_faults()
     run = case.sweep("run", *WORDS)
