@@ -29,11 +29,11 @@ def stored(tmp_path: Path, bucket: Bucket) -> Iterator[Case]:
 def unsteady() -> list[Fault]:
     """What happens on a bad day."""
     return [
-        Fault("InternalError", times=30, every=7),
-        Fault("SlowDown", times=30, every=11),
-        Fault("reset", times=30, every=13),
-        Fault("lost", times=30, every=17, method="PUT"),
-        Fault("slow", times=100, every=5),
+        Fault("InternalError", times=8, every=7),
+        Fault("SlowDown", times=8, every=11),
+        Fault("reset", times=8, every=13),
+        Fault("lost", times=8, every=17, method="PUT"),
+        Fault("slow", times=30, every=5),
     ]
 
 
