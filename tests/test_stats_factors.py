@@ -245,6 +245,12 @@ def test_unsteady_configuration_is_named():
     assert any(note.startswith("1, 2 varies far more") for note in found.notes)
 
 
+def test_axis_with_thousands_of_levels_is_refused_with_a_reason():
+    found = stats.factor_effects(noise(3, (2500,), 2), ["a"], "y")
+    assert "more than 2,000 levels" in found.cannot
+    assert (found.table, found.effects) == ((), ())
+
+
 def test_many_levels_pool_the_highest_interaction():
     found = stats.factor_effects(noise(12, (20, 22), 2), ["a", "b"], "y")
     assert found.order == 1

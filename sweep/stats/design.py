@@ -16,7 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 MOST_COLUMNS = 400
-"""Terms beyond this many columns are pooled: a thousand grid points must not take minutes."""
+"""Interactions beyond this many columns are pooled: a thousand grid points must not take minutes."""
+MOST_LEVELS = 2000
+"""Of all axes together: main effects of more would take minutes, and be read by nobody."""
 
 Term = tuple[int, ...]
 
@@ -76,6 +78,8 @@ def cell_numbers(axes: Sequence[Axis]) -> NDArray[np.intp]:
 
 def largest_model(axes: Sequence[Axis], seeds: Axis) -> Model | None:
     """The model with all interactions up to the highest order the rows allow; None if not even order 1."""
+    if sum(len(each.levels) for each in axes) > MOST_LEVELS:
+        return None
     for order in range(len(axes), 0, -1):
         terms = [t for size in range(1, order + 1) for t in itertools.combinations(range(len(axes)), size)]
         widths = [int(np.prod([len(axes[number].levels) - 1 for number in term])) for term in terms]

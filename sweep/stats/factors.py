@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sweep.stats.blocks import blocked_fit
 from sweep.stats.design import (
+    MOST_LEVELS,
     Axis,
     Model,
     axis,
@@ -95,7 +96,7 @@ def factor_effects(
 
     `frame` has a column for each of `factors` (any names, any levels), for the numeric `score` and for
     `block`. The model is block + all interactions of the factors, up to the highest order that the rows
-    determine: an empty cell of the grid lowers it, and so do more than 400 columns. Sums of squares are of
+    determine: an empty cell of the grid lowers it, and so do more than 400 columns; of axes with more than 2,000 levels nothing is determined. Sums of squares are of
     type II: each term given all that do not contain it; in a complete grid all types agree. Effects are
     least-squares means minus their mean. With one seed, effects are plain differences without interval or
     p-value: the highest interaction is not used as an error.
@@ -125,6 +126,8 @@ def factor_effects(
         cannot = "no row has a score"
     elif not varied:
         cannot = "every factor has one level: there is no effect to show"
+    elif sum(len(each.levels) for each in varied) > MOST_LEVELS:
+        cannot = f"the axes have more than {MOST_LEVELS:,} levels, too many for an effect of each"
     elif model is None:
         cannot = "too few grid points, or too few seeds in common, to separate the factors from each other"
     elif len(seeds.levels) < 2:
