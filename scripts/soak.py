@@ -156,28 +156,41 @@ class _TimedExperiment(Experiment):
 
 
 def durability(words: list[str], folder: Path | None) -> None:
-    """Prints how much longer trials take with a checkpoint every epoch than with one at the end."""
+    """Prints how much longer epochs take with a checkpoint after each than with one at the end.
+
+    Two runs of a trial take turns epoch by epoch, and each epoch is compared with its neighbour, since the machine's own
+    speed drifts by more than what is measured.
+    """
     times: dict[tuple[str, int], list[float]] = {}
     writing: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory(prefix="sweep-durability-", dir=folder) as scratch:
         manifest, dataset = planned(Path(scratch) / "plan", words)
         for turn in range(_ROUNDS):
             for trial in manifest.trials:
-                for every in (1, 1000):
-                    experiment = _TimedExperiment(LocalStorage(scratch).folder(f"{turn}-{every}"))
-                    start = time.perf_counter()
-                    run = TrialRun(trial, dataset, experiment, checkpoint_every=every)
-                    while not run.step():
-                        pass
-                    times.setdefault((trial.depth, every), []).append(time.perf_counter() - start)
-                    if every == 1:
-                        writing.setdefault(trial.depth, []).append(experiment.writing_s)
-    print(f"{' '.join(words)}; medians of {_ROUNDS}, interleaved\n")
-    print("| depth | checkpoint every epoch | of that writing them | only at the end | cost |\n|---|---|---|---|---|")
+                experiments = {
+                    every: _TimedExperiment(LocalStorage(scratch).folder(f"{turn}-{every}")) for every in (1, 1000)
+                }
+                runs = {
+                    every: TrialRun(trial, dataset, experiment, checkpoint_every=every)
+                    for every, experiment in experiments.items()
+                }
+                while runs:
+                    first_without = len(times.get((trial.depth, 1), [])) % 2 == 1
+                    for every in sorted(runs, reverse=first_without):
+                        start = time.perf_counter()
+                        ended = runs[every].step()
+                        times.setdefault((trial.depth, every), []).append(time.perf_counter() - start)
+                        if ended:
+                            del runs[every]
+                writing.setdefault(trial.depth, []).append(experiments[1].writing_s)
+    print(f"{' '.join(words)}; medians of {_ROUNDS} rounds, epochs in turns\n")
+    print("| depth | epoch with a checkpoint | of that writing it | epoch without | cost |\n|---|---|---|---|---|")
     for depth, seconds in writing.items():
-        with_, without = (statistics.median(times[depth, every]) for every in (1, 1000))
-        share = statistics.median(seconds) / with_
-        print(f"| {depth} | {with_:.2f} s | {share:.1%} | {without:.2f} s | {with_ / without - 1:+.1%} |")
+        with_, without = times[depth, 1], times[depth, 1000]
+        share = statistics.median(seconds) / (sum(with_) / _ROUNDS)
+        cost = statistics.median(one / other - 1 for one, other in zip(with_, without, strict=True))
+        of_epochs = [f"{statistics.median(epochs):.2f} s" for epochs in (with_, without)]
+        print(f"| {depth} | {of_epochs[0]} | {share:.1%} | {of_epochs[1]} | {cost:+.1%} |")
 
 
 def _wait(driver: Driver, condition: Callable[[], bool]) -> bool:
