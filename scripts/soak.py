@@ -158,7 +158,7 @@ class _TimedExperiment(Experiment):
 def durability(words: list[str], folder: Path | None) -> None:
     """Prints how much longer epochs take with a checkpoint after each than with one at the end.
 
-    Two runs of a trial take turns epoch by epoch, and each epoch is compared with its neighbour, since the machine's own
+    Two runs of a trial take turns, epoch by epoch, and each epoch is compared with its neighbour: the machine's own
     speed drifts by more than what is measured.
     """
     times: dict[tuple[str, int], list[float]] = {}
