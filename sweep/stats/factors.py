@@ -96,10 +96,10 @@ def factor_effects(
 
     `frame` has a column for each of `factors` (any names, any levels), for the numeric `score` and for
     `block`. The model is block + all interactions of the factors, up to the highest order that the rows
-    determine: an empty cell of the grid lowers it, and so do more than 400 columns; of axes with more than 2,000 levels nothing is determined. Sums of squares are of
-    type II: each term given all that do not contain it; in a complete grid all types agree. Effects are
-    least-squares means minus their mean. With one seed, effects are plain differences without interval or
-    p-value: the highest interaction is not used as an error.
+    determine: an empty cell of the grid lowers it, and so do more than 400 columns; with more than 2,000
+    levels there is no model. Sums of squares are of type II: each term given all that do not contain it; in a
+    complete grid all types agree. Effects are least-squares means minus their mean. With one seed, effects are
+    plain differences without interval or p-value: the highest interaction is not used as an error.
 
     Intervals of effects are Bonferroni's within the term; those of a span are Tukey and Kramer's.
 
