@@ -230,33 +230,36 @@ def report(
 
 
 def main() -> NoReturn:
-    """Runs the command and ends the process; a user's mistake prints one line and no traceback."""
+    """Runs the command and ends the process."""
     # Nearly all that large libraries make as they are imported lives to the end: looking through it again and again
     # for garbage takes a report a fifth of its time.
     gc.set_threshold(10_000)
     try:
-        app(standalone_mode=True)
-    except SweepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        _end_process(error.exit_code)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        _end_process(130)
+        execute()
     except SystemExit as ending:
-        if isinstance(ending.code, int):
-            _end_process(ending.code)
-        raise
-    _end_process(0)
-
-
-def _end_process(exit_code: int) -> NoReturn:
-    """Everything is closed and written by now; what Python would do yet takes it a second after torch and Ray."""
+        if not isinstance(ending.code, int):
+            raise
+        exit_code = ending.code
     try:
         sys.stdout.flush()
         sys.stderr.flush()
     except OSError:
-        os._exit(exit_code or 1)
+        exit_code = exit_code or 1
+    # Everything is closed and written; what Python would do yet takes it a second after torch and Ray.
     os._exit(exit_code)
+
+
+def execute() -> NoReturn:
+    """Runs the command and exits with its code; a user's mistake prints one line and no traceback."""
+    try:
+        app(standalone_mode=True)
+    except SweepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0)
 
 
 def _split(words: list[str] | None) -> tuple[str, list[str]]:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from command import run_command
 
-from sweep.cli import main
+from sweep.cli import execute
 from sweep.records import open_experiment
 from sweep.storage import LocalStorage
 
@@ -29,7 +29,7 @@ def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     def run(*words: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["sweep", *words])
         with pytest.raises(SystemExit) as exited:
-            main()
+            execute()
         code = exited.value.code
         captured = capsys.readouterr()
         return (code if isinstance(code, int) else 0), captured.out, captured.err
