@@ -118,11 +118,9 @@ def submit_job(job: Job, address: str, *, follow: bool = True) -> int:
         environment = {"working_dir": folder, "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(_STOP_WITHIN_S)}}
         _hand_over(client, address, entrypoint=job.entrypoint, submission_id=job_id, runtime_env=environment)
     reach = f"{job_id} --address {address}"
-    _say(f"submitted {job_id}; follow it with: ray job logs --follow {reach}; stop it with: ray job stop {reach}")
-    if not follow:
-        return 0
     try:
-        return _follow(client, job_id, address)
+        _say(f"submitted {job_id}; follow it with: ray job logs --follow {reach}; stop it with: ray job stop {reach}")
+        return _follow(client, job_id, address) if follow else 0
     except KeyboardInterrupt:
         _say(f"the job goes on; follow it with: ray job logs --follow {reach}; stop it with: ray job stop {reach}")
         return 130
