@@ -218,8 +218,8 @@ def test_the_self_check_finds_nothing_wrong_with_either_kind_of_step() -> None:
 def test_the_self_check_finds_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     right = DeviceStep._cross_entropy_gradient
 
-    def wrong(step: DeviceStep) -> Iterator[Any]:
-        yield from right(step)
+    def wrong(step: DeviceStep, *tensors: Tensor) -> Iterator[Any]:
+        yield from right(step, *tensors)
         yield partial(step._logit_gradients.mul_, 1.01)
 
     monkeypatch.setattr(DeviceStep, "_cross_entropy_gradient", wrong)
@@ -230,9 +230,10 @@ def test_the_self_check_finds_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_the_self_check_does_not_take_numbers_that_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        DeviceStep, "_hinge_gradient", lambda step: iter([partial(step._logit_gradients.fill_, torch.nan)])
-    )
+    def wrong(step: DeviceStep, *tensors: Tensor) -> Iterator[Any]:
+        yield partial(step._logit_gradients.fill_, torch.nan)
+
+    monkeypatch.setattr(DeviceStep, "_hinge_gradient", wrong)
     reason = check.disagreement(DeviceSide, "cpu")
     assert reason is not None
     assert "differ from the reference engine's by nan" in reason

@@ -5,7 +5,7 @@ products of the replicates are made is left to the kind of step.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import ClassVar
 
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from sweep.config import TrialConfig
 from sweep.engine import TrainingImages
-from sweep.stacked.buffers import MOMENTS, Layers, Stack, batch_buffer, elementwise_parts, gapless_parts
+from sweep.stacked.buffers import MOMENTS, Stack, batch_buffer, elementwise_parts, gapless_parts
 
 Call = Callable[[], object]
 _aten = torch.ops.aten
@@ -26,11 +26,6 @@ _ACTIVATION_GRADIENTS: dict[str, tuple[Callable[..., object], tuple[float, ...]]
     "relu": (_aten.threshold_backward.grad_input, (0,)),
     "sigmoid": (_aten.sigmoid_backward.grad_input, ()),
     "tanh": (_aten.tanh_backward.grad_input, ()),
-}
-_LOSSES: dict[str, Callable[..., Tensor]] = {
-    "cross_entropy": functional.cross_entropy,
-    "sparse_cross_entropy": functional.cross_entropy,
-    "hinge": functional.multi_margin_loss,
 }
 
 
@@ -54,22 +49,16 @@ class Step(ABC):
     ) -> None:
         self._trial, self._training, self._batch_size, self._num_steps = trial, training, batch_size, num_steps
         self._num_replicates, self._device = stack.num_replicates, stack.num_steps.device
-        layers, gradients = stack.layers("parameters"), stack.layers("gradients")
-        widths = [weight.shape[1] for weight, _ in layers]
-        # Of every layer; the first are the inputs, which need no gradient.
-        self._outputs = [self._buffer(width) for width in (training.images.shape[1], *widths)]
+        self._layers, self._layer_gradients = stack.layers("parameters"), stack.layers("gradients")
+        widths = [weight.shape[1] for weight, _ in self._layers]
+        # Of every layer: its inputs, and the gradient with respect to its outputs.
+        self._inputs = [self._buffer(width) for width in (training.images.shape[1], *widths[:-1])]
         self._gradients = [self._buffer(width) for width in widths]
-        self._inputs, self._logits, self._logit_gradients = (
-            self._outputs[0][1],
-            self._outputs[-1][1],
-            self._gradients[-1][1],
-        )
-        # What the loss's gradient needs of the labels. For hinge these themselves, `[R, B]`; for cross-entropy its
-        # gradient with respect to the logarithms of the probabilities, `[R, B, C]`: -1/B at the label.
-        shape, kind = ((), torch.int64) if trial.loss == "hinge" else ((training.num_classes,), torch.float32)
-        self._targets = torch.zeros(self._num_replicates, batch_size, *shape, dtype=kind, device=self._device)
-        loss_gradient = self._hinge_gradient if trial.loss == "hinge" else self._cross_entropy_gradient
-        self._calls = [*self._forward(layers), *loss_gradient(), *self._backward(layers, gradients), *self._adam(stack)]
+        self._images, self._logit_gradients = self._inputs[0][1], self._gradients[-1][1]
+        hidden = [outputs for _, outputs in self._inputs[1:]]
+        # What comes before the logits and after their gradient.
+        self._before = [call for depth, outputs in enumerate(hidden) for call in self._layer(depth, outputs)]
+        self._after = [*self._backward(), *self._adam(stack)]
 
     @abstractmethod
     def repeat(self, order: Tensor) -> Tensor:
@@ -83,37 +72,68 @@ class Step(ABC):
     def _product(self, one: Tensor, other: Tensor, result: Tensor) -> Iterator[Call]:
         """Writes one x other to result, for each replicate."""
 
-    def _sums(self, logits: Iterable[Tensor], labels: Iterable[Tensor]) -> Tensor:
-        """Gives what `repeat` does, of logits `[N, C]` and labels `[N]` of each replicate."""
-        rows = list(zip(logits, labels, strict=True))
-        losses = [_LOSSES[self._trial.loss](row, row_labels, reduction="none") for row, row_labels in rows]
-        correct = [row.argmax(1) == row_labels for row, row_labels in rows]
-        return torch.stack([torch.stack([row.double().sum() for row in values]) for values in (losses, correct)])
+    def _sums(self, logits: Tensor, log_probabilities: Tensor, labels: Tensor) -> Tensor:
+        """Gives what `repeat` does, of logits `[S, R, B, C]`, their log-probabilities, and labels `[S, R, B]`.
 
-    def _forward(self, layers: Layers) -> Iterator[Call]:
-        for depth, (weight, bias) in enumerate(layers):
-            (flat, inputs), (_, outputs) = self._outputs[depth : depth + 2]
-            for part in elementwise_parts(flat) if depth else ():
-                yield partial(ACTIVATIONS[self._trial.activation], part)
-            yield from self._affine(bias, inputs, weight.transpose(1, 2), outputs)
+        Replicate by replicate: the order in which a sum adds could depend on R.
+        """
+        hinge = self._trial.loss == "hinge"
+        loss = functional.multi_margin_loss if hinge else functional.nll_loss
+        sums = []
+        for r in range(self._num_replicates):
+            rows = (logits, logits if hinge else log_probabilities, labels)
+            row_logits, scores, row_labels = (values[:, r].flatten(0, 1) for values in rows)
+            correct = row_logits.max(1).indices == row_labels
+            sums.append(torch.stack([loss(scores, row_labels, reduction="none").double().sum(), correct.sum()]))
+        return torch.stack(sums, 1)
 
-    def _cross_entropy_gradient(self) -> Iterator[Call]:
-        for logits, targets, gradient in gapless_parts(self._logits, self._targets, self._logit_gradients):
-            logs = torch.empty(logits.shape, device=self._device)
-            yield partial(torch._log_softmax, logits, -1, False, out=logs)
-            yield partial(torch._log_softmax_backward_data, targets, logs, -1, torch.float32, out=gradient)
+    def _batches(self, order: Tensor) -> Tensor:
+        """Gives the batches `[S, R, B]` of `order` `[R, S x B]`."""
+        return order.view(len(order), -1, self._batch_size).transpose(0, 1)
 
-    def _hinge_gradient(self) -> Iterator[Call]:
+    def _fetch(self, indices: Tensor) -> Iterator[Call]:
+        """Fetches the images of a batch's indices `[R, B]`."""
+        for part, images in gapless_parts(indices, self._images):
+            yield partial(torch.index_select, self._training.images, 0, part.flatten(), out=images.flatten(0, -2))
+
+    def _output(self, logits: Tensor, log_probabilities: Tensor, targets: Tensor) -> Iterator[Call]:
+        """Writes the logits and the loss's gradient with respect to them.
+
+        Args:
+            logits: Space, `[R, B, C]`.
+            log_probabilities: Space, `[R, B, C]`; not used for hinge.
+            targets: For hinge the labels, `[R, B]`; for cross-entropy its gradient with respect to the logarithms of
+                the probabilities, `[R, B, C]`: -1/B at the label.
+        """
+        yield from self._layer(len(self._layers) - 1, logits)
+        if self._trial.loss == "hinge":
+            yield from self._hinge_gradient(logits, targets)
+        else:
+            yield from self._cross_entropy_gradient(logits, log_probabilities, targets)
+
+    def _layer(self, depth: int, outputs: Tensor) -> Iterator[Call]:
+        (flat, inputs), (weight, bias) = self._inputs[depth], self._layers[depth]
+        for part in elementwise_parts(flat) if depth else ():
+            yield partial(ACTIVATIONS[self._trial.activation], part)
+        yield from self._affine(bias, inputs, weight.transpose(1, 2), outputs)
+
+    def _cross_entropy_gradient(self, logits: Tensor, log_probabilities: Tensor, targets: Tensor) -> Iterator[Call]:
+        parts = gapless_parts(logits, log_probabilities, targets, self._logit_gradients)
+        for part, logs, part_targets, gradient in parts:
+            yield partial(torch._log_softmax, part, -1, False, out=logs)
+            yield partial(torch._log_softmax_backward_data, part_targets, logs, -1, torch.float32, out=gradient)
+
+    def _hinge_gradient(self, logits: Tensor, targets: Tensor) -> Iterator[Call]:
         power, margin, weight, mean, one = 1, 1.0, None, 1, torch.ones((), device=self._device)
-        for logits, labels, gradient in zip(self._logits, self._targets, self._logit_gradients, strict=True):
-            operands = (one, logits, labels, power, margin, weight, mean)
+        for part, labels, gradient in zip(logits, targets, self._logit_gradients, strict=True):
+            operands = (one, part, labels, power, margin, weight, mean)
             yield partial(_aten.multi_margin_loss_backward.grad_input, *operands, grad_input=gradient)
 
-    def _backward(self, layers: Layers, layer_gradients: Layers) -> Iterator[Call]:
+    def _backward(self) -> Iterator[Call]:
         operator, further = _ACTIVATION_GRADIENTS[self._trial.activation]
-        for depth in reversed(range(len(layers))):
-            (weight, _), (weight_gradient, bias_gradient) = layers[depth], layer_gradients[depth]
-            (flat_inputs, inputs), (_, gradient) = self._outputs[depth], self._gradients[depth]
+        for depth in reversed(range(len(self._layers))):
+            (weight, _), (weight_gradient, bias_gradient) = self._layers[depth], self._layer_gradients[depth]
+            (flat_inputs, inputs), (_, gradient) = self._inputs[depth], self._gradients[depth]
             yield from self._product(gradient.transpose(1, 2), inputs, weight_gradient)
             yield partial(torch.sum, gradient, 1, out=bias_gradient)
             if depth:

@@ -1,5 +1,6 @@
 """How a step is repeated: batch by batch from the CPU, or by itself on a CUDA device."""
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -9,9 +10,9 @@ from torch import Tensor
 
 from sweep.config import TrialConfig
 from sweep.engine import TrainingImages
-from sweep.stacked.buffers import MOMENTS, Stack, gapless_parts
+from sweep.stacked.buffers import MOMENTS, Stack, batch_buffer
 from sweep.stacked.calls import Call, Step
-from sweep.stacked.device import as_one_call
+from sweep.stacked.device import as_one_call, make_all
 
 
 class HostStep(Step):
@@ -26,31 +27,37 @@ class HostStep(Step):
 
     def __init__(self, stack: Stack, *arguments: Any) -> None:
         super().__init__(stack, *arguments)
-        images = self._training.images
-        self._gather = [partial(torch.index_select, images, 0, out=inputs) for inputs in self._inputs]
-        self._kept = torch.empty(self._num_replicates, self._num_steps, *self._logits.shape[1:])
+        # Every step of a stretch has its place, so that nothing is copied or made while steps are taken.
+        steps, num_classes = (self._num_steps, self._num_replicates), self._training.num_classes
+        self._order = torch.zeros(*steps, self._batch_size, dtype=torch.int64)
+        self._logits, self._log_probabilities = (
+            torch.unflatten(batch_buffer(math.prod(steps), self._batch_size, num_classes, self._device)[1], 0, steps)
+            for _ in range(2)
+        )
+        hinge = self._trial.loss == "hinge"
+        self._targets = torch.zeros_like(self._order) if hinge else torch.zeros(*self._order.shape, num_classes)
+        places = zip(self._order, self._logits, self._log_probabilities, self._targets, strict=True)
+        self._calls = [
+            [*self._fetch(order), *self._before, *self._output(*output), *self._after] for order, *output in places
+        ]
 
     def repeat(self, order: Tensor) -> Tensor:
         """Takes a step per batch of `order` `[R, S x B]`; gives sums of losses and of correct predictions, `[2, R]`."""
-        labels = self._training.labels[order]
-        targets = torch.split(self._target_rows(labels), self._batch_size, dim=1)
-        batches = zip(*(torch.split(row, self._batch_size) for row in order), strict=True)
-        kept = self._kept[:, : len(targets)]
-        for batch, target, logits in zip(batches, targets, kept.unbind(1), strict=True):
-            for gather, indices in zip(self._gather, batch, strict=True):
-                gather(indices)
-            self._targets.copy_(target)
-            for call in self._calls:
-                call()
-            logits.copy_(self._logits)
-        return self._sums(kept.flatten(1, 2), labels)
+        batches = self._batches(order)
+        num_steps, labels = len(batches), self._training.labels[batches]
+        self._order[:num_steps] = batches
+        self._write_targets(labels)
+        for calls in self._calls[:num_steps]:
+            make_all(calls)
+        return self._sums(self._logits[:num_steps], self._log_probabilities[:num_steps], labels)
 
-    def _target_rows(self, labels: Tensor) -> Tensor:
-        """Gives the targets of labels `[R, N]`."""
+    def _write_targets(self, labels: Tensor) -> None:
+        """Writes the targets of labels `[S, R, B]`."""
+        targets = self._targets[: len(labels)]
         if self._trial.loss == "hinge":
-            return labels
-        gradient = torch.zeros(*labels.shape, self._training.num_classes)
-        return gradient.scatter_(2, labels.unsqueeze(2), -1 / self._batch_size)
+            targets.copy_(labels)
+        else:
+            targets.zero_().scatter_(-1, labels.unsqueeze(-1), -1 / self._batch_size)
 
     def _affine(self, bias: Tensor, inputs: Tensor, weight: Tensor, outputs: Tensor) -> Iterator[Call]:
         for r in range(self._num_replicates):
@@ -76,33 +83,37 @@ class DeviceStep(Step):
         self._order = torch.zeros(batches, dtype=torch.int64, device=self._device)
         self._counter = torch.zeros(1, dtype=torch.int64, device=self._device)
         self._kept = torch.zeros(*batches, training.num_classes, device=self._device)
-        keep = partial(self._kept.index_copy_, 0, self._counter, self._logits.unsqueeze(0))
+        logits = self._buffer(training.num_classes)[1]
+        log_probabilities = torch.zeros(logits.shape, device=self._device)
+        shape, kind = ((), torch.int64) if trial.loss == "hinge" else ((training.num_classes,), torch.float32)
+        targets = torch.zeros(*batches[1:], *shape, dtype=kind, device=self._device)
+        keep = partial(self._kept.index_copy_, 0, self._counter, logits.unsqueeze(0))
         advance = partial(self._counter.add_, torch.ones_like(self._counter))
-        calls: list[Call] = [*self._gather(), *self._calls, keep, advance]
+        output = self._output(logits, log_probabilities, targets)
+        calls: list[Call] = [*self._next_batch(targets), *self._before, *output, *self._after, keep, advance]
         changed = [*(stack.flat[name] for name in ("parameters", *MOMENTS)), stack.num_steps, self._counter]
         self._take = as_one_call(calls, changed, self._device)
 
     def repeat(self, order: Tensor) -> Tensor:
         """Takes a step per batch of `order` `[R, S x B]`; gives sums of losses and of correct predictions, `[2, R]`."""
-        self._order.copy_(order.view(-1, self._num_steps, self._batch_size).transpose(0, 1))
+        self._order.copy_(self._batches(order))
         self._counter.zero_()
         for _ in range(self._num_steps):
             self._take()
-        return self._sums(self._kept.transpose(0, 1).flatten(1, 2), self._training.labels[order])
+        return self._sums(self._kept, torch.log_softmax(self._kept, -1), self._training.labels[self._order])
 
-    def _gather(self) -> Iterator[Call]:
+    def _next_batch(self, targets: Tensor) -> Iterator[Call]:
         """Fetches the images and targets of the batch that the counter stands at."""
         indices = torch.zeros_like(self._order[:1])
         yield partial(torch.index_select, self._order, 0, self._counter, out=indices)
-        for part, inputs in gapless_parts(indices[0], self._inputs):
-            yield partial(torch.index_select, self._training.images, 0, part.flatten(), out=inputs.flatten(0, -2))
+        yield from self._fetch(indices[0])
         hinge = self._trial.loss == "hinge"
-        labels = self._targets.flatten() if hinge else torch.zeros_like(indices).flatten()
+        labels = targets.flatten() if hinge else torch.zeros_like(indices).flatten()
         yield partial(torch.index_select, self._training.labels, 0, indices.flatten(), out=labels)
         if not hinge:
             rows = torch.zeros(2 * (self._training.num_classes,), device=self._device)
             rows.fill_diagonal_(-1 / self._batch_size)
-            yield partial(torch.index_select, rows, 0, labels, out=self._targets.flatten(0, 1))
+            yield partial(torch.index_select, rows, 0, labels, out=targets.flatten(0, 1))
 
     def _affine(self, bias: Tensor, inputs: Tensor, weight: Tensor, outputs: Tensor) -> Iterator[Call]:
         yield partial(torch.baddbmm, bias.unsqueeze(1), inputs, weight, out=outputs)
