@@ -5,6 +5,7 @@ What happened is read from the files, never from Ray.
 """
 
 import contextlib
+import importlib
 import os
 import shlex
 import signal
@@ -267,7 +268,7 @@ class _Run:
         from sweep.tuning import run_trials
 
         start = time.monotonic()
-        recorder = _Recorder(self._experiment, self._display)
+        recorder = _Recorder(self._experiment, self._display, num_left=len(left))
         self._display.begin(manifest, left)
         self._training = True
         try:
@@ -342,9 +343,9 @@ class _Run:
 class _Recorder:
     """Writes down what happens for people to read, and passes it on to the display."""
 
-    def __init__(self, experiment: Experiment, display: Display) -> None:
+    def __init__(self, experiment: Experiment, display: Display, *, num_left: int) -> None:
         self.num_done = 0
-        self._experiment, self._display = experiment, display
+        self._experiment, self._display, self._num_left = experiment, display, num_left
 
     def started(self, trial_id: str) -> None:
         self._display.started(trial_id)
@@ -356,14 +357,22 @@ class _Recorder:
         self.num_done += 1
         self._log("trial_done", trial_id=trial_id, train_time_s=metrics["train_time_s"])
         self._display.done(trial_id, metrics)
+        self._one_less()
 
     def failed(self, trial_id: str, reason: str) -> None:
         self._log("trial_failed", trial_id=trial_id, reason=reason)
         self._display.failed(trial_id, reason)
+        self._one_less()
 
     def retried(self, trial_id: str, reason: str) -> None:
         self._log("trial_retried", trial_id=trial_id, reason=reason)
         self._display.retried(trial_id, reason)
+
+    def _one_less(self) -> None:
+        self._num_left -= 1
+        if self._num_left == 1:
+            # While a core is idle: what the report needs takes a second to import.
+            threading.Thread(target=importlib.import_module, args=("sweep.report.writing",), daemon=True).start()
 
     def _log(self, event: str, **details: object) -> None:
         with contextlib.suppress(StorageError):  # what needs the space reports it

@@ -91,6 +91,7 @@ class TrialRun:
         self._loss = LOSSES[trial.loss]
         self._history: dict[str, list[list[float]]] = {name: [] for name in HISTORY_METRICS}
         self._train_time_s = torch.zeros(len(trial.seeds), dtype=torch.float64)
+        self._validation_confusion: NDArray[np.int64] | None = None  # after the last epoch, if it was trained here
         self._fingerprints: list[tuple[int, dict[str, Any]]] = []
         self._checkpoint = experiment.read_checkpoint(trial.trial_id)
         if self._checkpoint:
@@ -128,12 +129,12 @@ class TrialRun:
     def _train_epoch(self) -> None:
         scores = self._engine.train_epoch(self.epoch + 1)
         self._train_time_s += scores.train_time_s
-        validation_loss, validation_confusion = self._score("validation")[:2]
+        validation_loss, self._validation_confusion = self._score("validation")[:2]
         rows = (
             scores.loss.tolist(),
             scores.accuracy.tolist(),
             validation_loss,
-            [metrics.accuracy(confusion) for confusion in validation_confusion],
+            [metrics.accuracy(confusion) for confusion in self._validation_confusion],
         )
         for name, row in zip(HISTORY_METRICS, rows, strict=True):
             self._history[name].append(row)
@@ -155,14 +156,15 @@ class TrialRun:
     def _finish(self) -> None:
         assert self._checkpoint is not None
         trial_id = self._trial.trial_id
-        validation_confusion = self._score("validation")[1]
+        if self._validation_confusion is None:
+            self._validation_confusion = self._score("validation")[1]
         test_losses, test_confusion, test_logits = self._score("test")
         with np.errstate(over="ignore"):  # a diverged replicate's logits exceed float16
             predictions = Predictions(
                 test_logits=test_logits.numpy().astype(np.float16),
                 y_pred=test_logits.argmax(2).numpy(),
                 test_confusion=test_confusion,
-                validation_confusion=validation_confusion,
+                validation_confusion=self._validation_confusion,
             )
         parameters = self._engine.state()["parameters"]
         replicates = [
