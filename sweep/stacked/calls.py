@@ -47,7 +47,8 @@ class Step(ABC):
     def __init__(
         self, stack: Stack, trial: TrialConfig, training: TrainingImages, batch_size: int, num_steps: int
     ) -> None:
-        self._trial, self._training, self._batch_size, self._num_steps = trial, training, batch_size, num_steps
+        self._stack, self._trial, self._training = stack, trial, training
+        self._batch_size, self._num_steps = batch_size, num_steps
         self._num_replicates, self._device = stack.num_replicates, stack.num_steps.device
         self._layers, self._layer_gradients = stack.layers("parameters"), stack.layers("gradients")
         widths = [weight.shape[1] for weight, _ in self._layers]
@@ -58,7 +59,7 @@ class Step(ABC):
         hidden = [outputs for _, outputs in self._inputs[1:]]
         # What comes before the logits and after their gradient.
         self._before = [call for depth, outputs in enumerate(hidden) for call in self._layer(depth, outputs)]
-        self._after = [*self._backward(), *self._adam(stack)]
+        self._after = [*self._backward()]
 
     @abstractmethod
     def repeat(self, order: Tensor) -> Tensor:
@@ -142,11 +143,11 @@ class Step(ABC):
                 for part, outputs in zip(elementwise_parts(flat_gradient), elementwise_parts(flat_inputs), strict=True):
                     yield partial(operator, part, outputs, *further, grad_input=part)
 
-    def _adam(self, stack: Stack) -> Iterator[Call]:
-        yield partial(stack.num_steps.add_, torch.ones((), device=self._device))
-        tensors = ([stack.flat[name].view(-1)] for name in ("parameters", "gradients", *MOMENTS))
+    def _adam(self, number: Tensor) -> Call:
+        """Takes the step of this number, from 1."""
+        tensors = ([self._stack.flat[name].view(-1)] for name in ("parameters", "gradients", *MOMENTS))
         settings = {"lr": self._trial.learning_rate, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
-        yield partial(torch._fused_adam_, *tensors, [], [stack.num_steps], amsgrad=False, maximize=False, **settings)
+        return partial(torch._fused_adam_, *tensors, [], [number], amsgrad=False, maximize=False, **settings)
 
     def _buffer(self, width: int) -> tuple[Tensor, Tensor]:
         return batch_buffer(self._num_replicates, self._batch_size, width, self._device)

@@ -19,8 +19,9 @@ from sweep.stacked.check import cuda_reason, disagreement, version_reason
 from sweep.stacked.device import own_stream, resident
 from sweep.stacked.steps import DeviceStep, HostStep
 
-# Replicates whose buffers exceed this leave the cache; so they are divided into groups, which take turns.
-_GROUP_BYTES = 8 * 2**20
+# Replicates whose buffers exceed this leave the cache, which other processes use as well; so they are divided into
+# groups, which take turns.
+_GROUP_BYTES = 6 * 2**20
 
 _checking = threading.RLock()
 _checked: dict[str, str | None] = {}

@@ -36,9 +36,11 @@ class HostStep(Step):
         )
         hinge = self._trial.loss == "hinge"
         self._targets = torch.zeros_like(self._order) if hinge else torch.zeros(*self._order.shape, num_classes)
-        places = zip(self._order, self._logits, self._log_probabilities, self._targets, strict=True)
+        self._numbers = torch.zeros(self._num_steps)
+        outputs = zip(self._logits, self._log_probabilities, self._targets, strict=True)
         self._calls = [
-            [*self._fetch(order), *self._before, *self._output(*output), *self._after] for order, *output in places
+            [*self._fetch(order), *self._before, *self._output(*output), *self._after, self._adam(number)]
+            for order, output, number in zip(self._order, outputs, self._numbers, strict=True)
         ]
 
     def repeat(self, order: Tensor) -> Tensor:
@@ -47,6 +49,8 @@ class HostStep(Step):
         num_steps, labels = len(batches), self._training.labels[batches]
         self._order[:num_steps] = batches
         self._write_targets(labels)
+        self._numbers[:num_steps] = self._stack.num_steps + torch.arange(1, num_steps + 1)
+        self._stack.num_steps += num_steps
         for calls in self._calls[:num_steps]:
             make_all(calls)
         return self._sums(self._logits[:num_steps], self._log_probabilities[:num_steps], labels)
@@ -89,8 +93,10 @@ class DeviceStep(Step):
         targets = torch.zeros(*batches[1:], *shape, dtype=kind, device=self._device)
         keep = partial(self._kept.index_copy_, 0, self._counter, logits.unsqueeze(0))
         advance = partial(self._counter.add_, torch.ones_like(self._counter))
-        output = self._output(logits, log_probabilities, targets)
-        calls: list[Call] = [*self._next_batch(targets), *self._before, *output, *self._after, keep, advance]
+        count = partial(stack.num_steps.add_, torch.ones((), device=self._device))
+        calls: list[Call] = [*self._next_batch(targets), *self._before]
+        calls += [*self._output(logits, log_probabilities, targets), *self._after]
+        calls += [count, self._adam(stack.num_steps), keep, advance]
         changed = [*(stack.flat[name] for name in ("parameters", *MOMENTS)), stack.num_steps, self._counter]
         self._take = as_one_call(calls, changed, self._device)
 
