@@ -24,6 +24,7 @@ from hypothesis import strategies as st
 from sweep.config import ACTIVATIONS, HIDDEN_LAYERS
 from sweep.engine import Engine, ReferenceEngine, TrainingImages
 from sweep.stacked import StackedEngine, supported
+from sweep.stacked.steps import HostStep
 
 ENGINES = [ReferenceEngine, StackedEngine]
 
@@ -274,3 +275,8 @@ def test_it_applies_on_the_cpu_and_says_why_not_elsewhere() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_a_cuda_device_it_says_so() -> None:
     assert supported("cuda") == supported("cuda:1") == "torch finds no CUDA device here"
+
+
+@pytest.mark.parametrize(("batch_size", "num_classes", "steps"), [(64, 10, 64), (512, 100, 5), (4096, 1000, 1)])
+def test_logits_kept_for_scoring_are_bounded(batch_size: int, num_classes: int, steps: int) -> None:
+    assert HostStep.most_steps(batch_size, num_classes) == steps

@@ -10,25 +10,42 @@ from typing import Any
 
 import torch
 
+from benchmarks.engines import measure_floor_us
 from benchmarks.values import summary
 from sweep.config import HIDDEN_LAYERS
+from sweep.models import layer_shapes
+from sweep.plan import hardware
 from sweep.records import Experiment
 from sweep.storage import LocalStorage
+from sweep.trial import prepare_torch
 
 _ROOT = Path(__file__).resolve().parents[2]
 
 
 def measure_sweeps(folder: Path, *, rounds: int, num_epochs: int) -> dict[str, Any]:
-    """Runs the default sweep with one and with three seeds, and the tutorial on three of its points, in turns."""
+    """Runs the default sweep with one and with three seeds, and the tutorial on three of its points, in turns.
+
+    The floor is measured right before and right after each sweep, since a shared machine changes.
+    """
     tutorial, reports, startups = [], [], []
     sweeps: dict[str, list[dict[str, float]]] = {"seeds=0": [], "seeds=0..2": []}
     for number in range(rounds):
         tutorial.append(tutorial_estimate(_run_tutorial(), num_epochs=num_epochs))
         startups.append(_startup_s(folder / f"start-{number}"))
-        for seeds, runs in sweeps.items():
+        for num_seeds, (seeds, runs) in zip((1, 3), sweeps.items(), strict=True):
             name = f"{seeds.replace('=', '-').replace('..', '-')}-{number}"
+            floors_s = [_floor_of_sweep_s(num_seeds, num_epochs)]
             wall_s = _sweep(folder, "run", "mnist", seeds, f"epochs={num_epochs}", "--name", name)
-            runs.append({"wall_s": wall_s, "train_s": _train_time_s(Experiment(LocalStorage(folder).folder(name)))})
+            floors_s.append(_floor_of_sweep_s(num_seeds, num_epochs))
+            floor_s = sum(floors_s) / 2
+            runs.append(
+                {
+                    "wall_s": wall_s,
+                    "train_s": _train_time_s(Experiment(LocalStorage(folder).folder(name))),
+                    "floor_s": floor_s,
+                    "without_start_to_floor": (wall_s - startups[-1]) / floor_s,
+                }
+            )
         reports.append(_sweep(folder, "report", name, "--out", str(folder / "report")))
     return {
         "epochs": num_epochs,
@@ -71,15 +88,12 @@ def tutorial_estimate(run: dict[str, Any], *, num_epochs: int) -> dict[str, floa
     }
 
 
-def floor_of_sweep_s(floor_us: dict[str, float], *, num_epochs: int, num_cpus: int) -> float:
-    """Seconds of the default sweep with one seed if every model step took its floor.
-
-    Args:
-        floor_us: Microseconds per model step by depth.
-        num_epochs: Of 860 steps.
-        num_cpus: That train at the same time.
-    """
-    return 9 * sum(floor_us[depth] for depth in HIDDEN_LAYERS) * 860 * num_epochs / num_cpus / 1e6
+def _floor_of_sweep_s(num_seeds: int, num_epochs: int) -> float:
+    """Measures the seconds of the default sweep if every core took step after step, each in its floor."""
+    prepare_torch(num_threads=1)
+    us = sum(measure_floor_us(layer_shapes(784, layers, 10)) for layers in HIDDEN_LAYERS.values())
+    num_cores: int = hardware()["cores"]
+    return 9 * num_seeds * us * 860 * num_epochs / num_cores / 1e6
 
 
 def _startup_s(folder: Path) -> float:

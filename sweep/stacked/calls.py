@@ -40,15 +40,14 @@ class Step(ABC):
         num_steps: S, the most steps that `repeat` takes.
     """
 
-    # Whether replicates are divided into groups that fit the cache, and the most steps to repeat at once.
+    # Whether replicates are divided into groups that fit the cache.
     in_groups: ClassVar[bool]
-    most_steps: ClassVar[int | None]
 
     def __init__(
         self, stack: Stack, trial: TrialConfig, training: TrainingImages, batch_size: int, num_steps: int
     ) -> None:
         self._stack, self._trial, self._training = stack, trial, training
-        self._batch_size, self._num_steps = batch_size, num_steps
+        self._batch_size, self._num_steps, self._hinge = batch_size, num_steps, trial.loss == "hinge"
         self._num_replicates, self._device = stack.num_replicates, stack.num_steps.device
         self._layers, self._layer_gradients = stack.layers("parameters"), stack.layers("gradients")
         widths = [weight.shape[1] for weight, _ in self._layers]
@@ -60,6 +59,14 @@ class Step(ABC):
         # What comes before the logits and after their gradient.
         self._before = [call for depth, outputs in enumerate(hidden) for call in self._layer(depth, outputs)]
         self._after = [*self._backward()]
+
+    @staticmethod
+    @abstractmethod
+    def most_steps(batch_size: int, num_classes: int) -> int | None:
+        """Gives the most steps to repeat at once, None for any number.
+
+        Not by the number of replicates, since sums are added up stretch by stretch: their last bits depend on it.
+        """
 
     @abstractmethod
     def repeat(self, order: Tensor) -> Tensor:
@@ -74,18 +81,19 @@ class Step(ABC):
         """Writes one x other to result, for each replicate."""
 
     def _sums(self, logits: Tensor, log_probabilities: Tensor, labels: Tensor) -> Tensor:
-        """Gives what `repeat` does, of logits `[S, R, B, C]`, their log-probabilities, and labels `[S, R, B]`.
+        """Gives what `repeat` does, of logits and their log-probabilities `[S, R, B, C]` and of labels `[S, R, B]`.
 
-        Replicate by replicate: the order in which a sum adds could depend on R.
+        For hinge the log-probabilities are not used. Replicate by replicate: the order in which a sum adds could
+        depend on R.
         """
-        hinge = self._trial.loss == "hinge"
-        loss = functional.multi_margin_loss if hinge else functional.nll_loss
+        scores, loss = (
+            (logits, functional.multi_margin_loss) if self._hinge else (log_probabilities, functional.nll_loss)
+        )
         sums = []
         for r in range(self._num_replicates):
-            rows = (logits, logits if hinge else log_probabilities, labels)
-            row_logits, scores, row_labels = (values[:, r].flatten(0, 1) for values in rows)
+            row_logits, row_scores, row_labels = (values[:, r].flatten(0, 1) for values in (logits, scores, labels))
             correct = row_logits.max(1).indices == row_labels
-            sums.append(torch.stack([loss(scores, row_labels, reduction="none").double().sum(), correct.sum()]))
+            sums.append(torch.stack([loss(row_scores, row_labels, reduction="none").double().sum(), correct.sum()]))
         return torch.stack(sums, 1)
 
     def _batches(self, order: Tensor) -> Tensor:
@@ -107,7 +115,7 @@ class Step(ABC):
                 the probabilities, `[R, B, C]`: -1/B at the label.
         """
         yield from self._layer(len(self._layers) - 1, logits)
-        if self._trial.loss == "hinge":
+        if self._hinge:
             yield from self._hinge_gradient(logits, targets)
         else:
             yield from self._cross_entropy_gradient(logits, log_probabilities, targets)

@@ -92,7 +92,8 @@ class StackedEngine:
     def _train(self, order: Tensor) -> Tensor:
         """Takes the steps of an epoch in `order` `[R, N]`; gives sums of losses and of correct predictions `[2, R]`."""
         sums = torch.zeros(2, len(order), dtype=torch.float64, device=self._device)
-        for batch_size, first, end in _stretches(order.shape[1], self._trial.batch_size, self._kind.most_steps):
+        most_steps = self._kind.most_steps(self._trial.batch_size, self._training.num_classes)
+        for batch_size, first, end in _stretches(order.shape[1], self._trial.batch_size, most_steps):
             rows = torch.split(order[:, first:end], self._group_sizes)
             steps = [self._step(group, batch_size, (end - first) // batch_size) for group in self._groups]
             sums += torch.cat([step.repeat(part) for step, part in zip(steps, rows, strict=True)], dim=1)
