@@ -285,6 +285,7 @@ class _Run:
             self._problem = str(error)
         finally:
             self._display.end()
+            recorder.wait()
         try:
             outcome = read_outcome(self._experiment, manifest, signal_number=self._signal_number, problem=self._problem)
         except StorageError as error:  # the problem may be the storage itself
@@ -346,6 +347,7 @@ class _Recorder:
     def __init__(self, experiment: Experiment, display: Display, *, num_left: int) -> None:
         self.num_done = 0
         self._experiment, self._display, self._num_left = experiment, display, num_left
+        self._importing: threading.Thread | None = None
 
     def started(self, trial_id: str) -> None:
         self._display.started(trial_id)
@@ -368,11 +370,21 @@ class _Recorder:
         self._log("trial_retried", trial_id=trial_id, reason=reason)
         self._display.retried(trial_id, reason)
 
+    def wait(self) -> None:
+        """Waits until nothing is done in the background any more.
+
+        Before Ray is left: a thread that happens to free one of Ray's objects afterwards ends the process.
+        """
+        if self._importing:
+            self._importing.join()
+
     def _one_less(self) -> None:
         self._num_left -= 1
         if self._num_left == 1:
             # While a core is idle: what the report needs takes a second to import.
-            threading.Thread(target=importlib.import_module, args=("sweep.report.writing",), daemon=True).start()
+            importing = threading.Thread(target=importlib.import_module, args=("sweep.report.writing",), daemon=True)
+            importing.start()
+            self._importing = importing
 
     def _log(self, event: str, **details: object) -> None:
         with contextlib.suppress(StorageError):  # what needs the space reports it

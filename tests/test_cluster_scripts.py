@@ -77,9 +77,11 @@ def test_the_slurm_script_runs_a_sweep_on_its_nodes_and_passes_the_exit_code_on(
 def test_the_slurm_script_ends_the_sweep_in_time_when_the_time_is_over(slurm: dict[str, Any]) -> None:
     words = ["smoke", "depth=deep", "activation=relu", "epochs=3000", "--storage", "shared"]
     script = subprocess.Popen(["bash", SCRIPTS / "slurm.sh", *words], **slurm, stderr=subprocess.PIPE, text=True)
-    assert script.stderr
-    while "trials to train" not in (line := script.stderr.readline()):
-        assert line
+    deadline = time.monotonic() + 120
+    while not list((slurm["cwd"] / "shared").glob("smoke/trials/*/checkpoint-*")):
+        assert script.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     script.send_signal(signal.SIGTERM)
     error = script.communicate(timeout=60)[1]
     assert script.returncode == 143, error
