@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from harness import NAME, WORDS, Case, Numbers, mismatches, numbers, planned
 
-from sweep.launch import Launch, _left
+from sweep.launch import Launch
+from sweep.launch.left import trials_left
 from sweep.records import Experiment
 from sweep.storage import LocalStorage
 from sweep.trial import TrialRun
@@ -58,7 +59,7 @@ class OneTrial:
     @property
     def left(self) -> list[str]:
         launch = Launch(storage=LocalStorage(self.folder.parents[2]), name=NAME, command="")
-        return [trial.trial_id for trial in _left(self.experiment, self.manifest, launch)]
+        return [trial.trial_id for trial in trials_left(self.experiment, self.manifest, launch)]
 
     def assert_same_as(self, truth: dict[str, Numbers]) -> None:
         trial_id = self.trial.trial_id

@@ -1,124 +1,31 @@
-"""Runs what is left of an experiment: the one code path of `run`, `resume` and `--extend`.
-
-Checks first, writes the manifest before any training, then trains the manifest's trials that have no done record.
-What happened is read from the files, never from Ray.
-"""
+"""One run of a driver: checks, the manifest, Ray, training, signals, and the end."""
 
 import contextlib
-import importlib
 import os
-import shlex
 import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from sweep.config import SweepConfig, TrialConfig
 from sweep.datasets import Dataset, load_dataset
 from sweep.doctor import check_dataset, check_space, check_storage, check_versions
 from sweep.errors import ClusterLostError, ResourceError, StorageError
+from sweep.launch.left import trials_left, wanted_manifest
+from sweep.launch.outcome import Outcome, read_outcome
+from sweep.launch.progress import Display, Recorder
+from sweep.launch.request import Launch, resume_command
 from sweep.lock import Lock
-from sweep.plan import check_same_sweep, extend_manifest, make_manifest
-from sweep.records import DoneRecord, Experiment, Manifest
-from sweep.storage import Storage
-from sweep.verify import damaged_files
+from sweep.plan import make_manifest
+from sweep.records import Manifest
 
 # A user's patience after Ctrl-C is 10 s; what is left of it after this goes into leaving.
 _EPOCH_MAY_END_WITHIN_S = 7.0
-
-
-class Display(Protocol):
-    """Shows a user how the trials are doing; see `sweep.tuning.Listener`."""
-
-    def say(self, text: str) -> None:
-        """Shows one line."""
-
-    def warn(self, text: str) -> None:
-        """Shows one line that must be seen."""
-
-    def begin(self, manifest: Manifest, left: list[TrialConfig]) -> None:
-        """Training starts; the trials that are not `left` are finished."""
-
-    def started(self, trial_id: str) -> None:
-        """A worker has taken the trial."""
-
-    def epoch(self, trial_id: str, metrics: Mapping[str, float]) -> None:
-        """An epoch has ended."""
-
-    def done(self, trial_id: str, metrics: Mapping[str, float]) -> None:
-        """The trial is finished."""
-
-    def failed(self, trial_id: str, reason: str) -> None:
-        """The trial has failed."""
-
-    def retried(self, trial_id: str, reason: str) -> None:
-        """The trial's worker or node was lost."""
-
-    def end(self) -> None:
-        """Training has ended."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How a run ended, as the files say.
-
-    Attributes:
-        total: Trials of the manifest.
-        done: Trials that are finished.
-        failed: Ids of the trials that failed.
-        signal_number: Of the signal that ended the run, 0 for none.
-        problem: Why the whole run stopped early, "" if it did not.
-    """
-
-    total: int
-    done: int
-    failed: tuple[str, ...] = ()
-    signal_number: int = 0
-    problem: str = ""
-
-    @property
-    def complete(self) -> bool:
-        """Whether every trial is finished."""
-        return self.done == self.total
-
-    @property
-    def exit_code(self) -> int:
-        """0 complete, 1 incomplete, 128 plus the number of a signal."""
-        return 0 if self.complete else 128 + self.signal_number if self.signal_number else 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Launch:
-    """What a run is to do, and where.
-
-    Attributes:
-        storage: The storage path.
-        name: Of the experiment.
-        command: The command line, for manifest and report.
-        address: Of the user's Ray cluster, None for a private one.
-        data_dir: Folder of the data set, None for the cache.
-        extend: Whether a larger sweep may add trials to an existing experiment.
-        only_failed: Whether only failed trials are run.
-    """
-
-    storage: Storage
-    name: str
-    command: str
-    address: str | None = None
-    data_dir: str | None = None
-    extend: bool = False
-    only_failed: bool = False
-
-    @property
-    def experiment(self) -> Experiment:
-        """The experiment's files."""
-        return Experiment(self.storage.folder(self.name))
 
 
 def run_sweep(sweep: SweepConfig, launch: Launch, display: Display) -> Outcome:
@@ -128,29 +35,16 @@ def run_sweep(sweep: SweepConfig, launch: Launch, display: Display) -> Outcome:
         SweepError: in one line, for what a user can act on; nothing was written if it is a `UserError`.
     """
     experiment = launch.experiment
-    manifest = _wanted_manifest(sweep, launch)
+    manifest = wanted_manifest(sweep, launch)
     # Hashes are checked once: here only if nothing else says that there is something to do.
     whole = launch.only_failed or (manifest and read_outcome(experiment, manifest).complete)
-    if manifest and whole and not _left(experiment, manifest, launch):
+    if manifest and whole and not trials_left(experiment, manifest, launch):
         return read_outcome(experiment, manifest)
     run = _Run(sweep, launch, display, made=manifest is not None)
     with run.signals(), experiment.storage.no_empty_folders():
         check_storage(experiment.storage)
         with Lock(experiment.storage, on_lost=run.lock_lost):
             return run.train()
-
-
-def read_outcome(experiment: Experiment, manifest: Manifest, *, signal_number: int = 0, problem: str = "") -> Outcome:
-    """Says how complete an experiment is."""
-    trial_ids = [trial.trial_id for trial in manifest.trials]
-    done = experiment.read_all_done(trial_ids)
-    return Outcome(
-        total=len(trial_ids),
-        done=len(done),
-        failed=tuple(experiment.read_errors([trial_id for trial_id in trial_ids if trial_id not in done])),
-        signal_number=signal_number,
-        problem=problem,
-    )
 
 
 class _Run:
@@ -170,10 +64,10 @@ class _Run:
         from sweep.tuning import Cluster, check_nodes, check_resources, local_node, share_of_gpu
 
         # Read again: before the lock was ours another driver may have made or extended the experiment.
-        manifest = _wanted_manifest(self._sweep, self._launch)
+        manifest = wanted_manifest(self._sweep, self._launch)
         self._made = manifest is not None
         self._display.say(check_versions(manifest))
-        left = _left(self._experiment, manifest, self._launch) if manifest else []
+        left = trials_left(self._experiment, manifest, self._launch) if manifest else []
         if manifest:
             check_space(self._launch.storage, manifest, left)
         resources = self._sweep.resources
@@ -268,7 +162,7 @@ class _Run:
         from sweep.tuning import run_trials
 
         start = time.monotonic()
-        recorder = _Recorder(self._experiment, self._display, num_left=len(left))
+        recorder = Recorder(self._experiment, self._display, num_left=len(left))
         self._display.begin(manifest, left)
         self._training = True
         try:
@@ -339,101 +233,6 @@ class _Run:
         advice = f"go on with: {resume_command(self._launch)}" if self._made else "nothing was trained"
         os.write(2, f"{reason}; {advice}\n".encode())
         os._exit(exit_code)
-
-
-class _Recorder:
-    """Writes down what happens for people to read, and passes it on to the display."""
-
-    def __init__(self, experiment: Experiment, display: Display, *, num_left: int) -> None:
-        self.num_done = 0
-        self._experiment, self._display, self._num_left = experiment, display, num_left
-        self._importing: threading.Thread | None = None
-
-    def started(self, trial_id: str) -> None:
-        self._display.started(trial_id)
-
-    def epoch(self, trial_id: str, metrics: Mapping[str, float]) -> None:
-        self._display.epoch(trial_id, metrics)
-
-    def done(self, trial_id: str, metrics: Mapping[str, float]) -> None:
-        self.num_done += 1
-        self._log("trial_done", trial_id=trial_id, train_time_s=metrics["train_time_s"])
-        self._display.done(trial_id, metrics)
-        self._one_less()
-
-    def failed(self, trial_id: str, reason: str) -> None:
-        self._log("trial_failed", trial_id=trial_id, reason=reason)
-        self._display.failed(trial_id, reason)
-        self._one_less()
-
-    def retried(self, trial_id: str, reason: str) -> None:
-        self._log("trial_retried", trial_id=trial_id, reason=reason)
-        self._display.retried(trial_id, reason)
-
-    def wait(self) -> None:
-        """Waits until nothing is done in the background any more.
-
-        Before Ray is left: a thread that happens to free one of Ray's objects afterwards ends the process.
-        """
-        if self._importing:
-            self._importing.join()
-
-    def _one_less(self) -> None:
-        self._num_left -= 1
-        if self._num_left == 1:
-            # While a core is idle: what the report needs takes a second to import.
-            importing = threading.Thread(target=importlib.import_module, args=("sweep.report.writing",), daemon=True)
-            importing.start()
-            self._importing = importing
-
-    def _log(self, event: str, **details: object) -> None:
-        with contextlib.suppress(StorageError):  # what needs the space reports it
-            self._experiment.log_event(event, **details)
-
-
-def resume_command(launch: Launch) -> str:
-    """Gives the exact command that goes on with an experiment."""
-    words = ["sweep", "resume", launch.name]
-    for option, value in (
-        ("--storage", str(launch.storage)),
-        ("--address", launch.address),
-        ("--data-dir", launch.data_dir),
-    ):
-        if value and value != str(Path("experiments").absolute()):
-            words += [option, value]
-    return shlex.join(words)
-
-
-def _wanted_manifest(sweep: SweepConfig, launch: Launch) -> Manifest | None:
-    """Gives the manifest that a run is to fulfil: as it is, or extended; None if there is none yet."""
-    manifest = launch.experiment.read_manifest()
-    if manifest and launch.extend:
-        return extend_manifest(manifest, sweep, command=launch.command)
-    if manifest:
-        check_same_sweep(manifest, sweep)
-    return manifest
-
-
-def _left(experiment: Experiment, manifest: Manifest, launch: Launch) -> list[TrialConfig]:
-    """Manifest minus verified done records; with `only_failed`, those of them that failed."""
-    done = _whole(experiment, experiment.read_all_done([trial.trial_id for trial in manifest.trials]))
-    left = [trial for trial in manifest.trials if trial.trial_id not in done]
-    if not launch.only_failed:
-        return left
-    failed = experiment.read_errors([trial.trial_id for trial in left])
-    return [trial for trial in left if trial.trial_id in failed]
-
-
-def _whole(experiment: Experiment, records: Mapping[str, DoneRecord]) -> set[str]:
-    """Ids of the trials whose files are there; and, where the storage does not see to that, have the right hashes."""
-    if not experiment.storage.keeps_checksums:
-        return {trial_id for trial_id, record in records.items() if not damaged_files(experiment, record)}
-    there = experiment.storage.files("trials")
-    return {
-        trial_id
-        for trial_id, record in records.items()
-        if all(f"trials/{trial_id}/{file}" in there for file in record.files)
-    }
 
 
 def _object_store_gb(dataset: str) -> float:

@@ -1,0 +1,210 @@
+"""Checks every value that a user gives, once; each mistake is one line that says what is allowed."""
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sweep.config.trial import AXES, HIDDEN_LAYERS, Resources
+from sweep.errors import ConfigError, unknown
+
+ACTIVATIONS = ("relu", "sigmoid", "tanh")
+LOSSES = ("cross_entropy", "sparse_cross_entropy", "hinge")
+DATASETS = ("digits", "fashion_mnist", "kmnist", "mnist")
+ENGINES = ("auto", "reference", "stacked")
+SELECTIONS = ("validation_accuracy", "train_accuracy")
+
+TOP_LEVEL_KEYS = ("name", "dataset", "epochs", "seeds", "validation_size", "selection", "engine", "protocol")
+RESOURCE_KEYS = tuple(f.name for f in dataclasses.fields(Resources))
+_DEFAULT_AXES: dict[str, list[Any]] = {
+    "depth": list(HIDDEN_LAYERS),
+    "activation": list(ACTIVATIONS),
+    "loss": list(LOSSES),
+    "learning_rate": [0.001],
+    "batch_size": [64],
+}
+
+
+def check_tables(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Gives the fields of a `SweepConfig` from the tables of a sweep file.
+
+    Raises:
+        ConfigError: for an unknown key, a wrong type or a value that is not allowed.
+    """
+    for key in tables:
+        if key not in (*TOP_LEVEL_KEYS, "axes", "layers", "resources"):
+            hint = " under [axes]" if key in AXES else " under [resources]" if key in RESOURCE_KEYS else ""
+            if hint:
+                raise ConfigError(f"{key!r} belongs{hint} in a sweep file")
+            raise ConfigError(unknown("key", key, [*TOP_LEVEL_KEYS, "axes", "layers", "resources"]))
+    for key in ("axes", "layers", "resources"):
+        if not isinstance(tables.get(key, {}), Mapping):
+            raise ConfigError(f"{key} must be a table of a sweep file, got {tables[key]!r}")
+    layers = _check_layers(tables.get("layers", {}))
+    axes = _check_axes(tables.get("axes", {}), layers)
+    fields = {
+        "name": _text(tables, "name", "sweep"),
+        "dataset": _check_dataset(_text(tables, "dataset", "mnist")),
+        "axes": axes,
+        "layers": tuple((name, layers[name]) for name in dict(axes)["depth"]),
+        "epochs": _whole(tables, "epochs", 10, at_least=1),
+        "seeds": _check_seeds(tables.get("seeds", [0, 1, 2])),
+        "validation_size": _whole(tables, "validation_size", 5000, at_least=0),
+        "selection": _choice(tables, "selection", "validation_accuracy", SELECTIONS),
+        "engine": _choice(tables, "engine", "auto", ENGINES),
+        "protocol": _choice(tables, "protocol", "", ("", "published")),
+        "resources": _check_resources(tables.get("resources", {})),
+    }
+    if fields["selection"] == "validation_accuracy" and fields["validation_size"] == 0:
+        raise ConfigError(
+            "selection=validation_accuracy needs validation images; set validation_size above 0, "
+            "or selection=train_accuracy"
+        )
+    return fields
+
+
+def check_experiment_name(name: str) -> str:
+    """Gives `name` back if it can be the name of an experiment's folder.
+
+    Raises:
+        ConfigError: if it is empty, starts with a dot or a dash, or has a character that is not allowed.
+    """
+    if not re.fullmatch(r"[^\W_][\w.+-]{0,99}", name) or ".." in name:
+        raise ConfigError(
+            f"{name!r} cannot be an experiment's name; use up to 100 letters, digits, '-', '_', '.' and '+', "
+            "starting with a letter or digit"
+        )
+    return name
+
+
+def split_values(key: str, text: str) -> list[str]:
+    """Splits the text `A,B` of an override."""
+    items = [item.strip() for item in text.split(",")]
+    if not all(items):
+        raise ConfigError(f"{key}={text} has an empty value; write {key}=A,B")
+    return items
+
+
+def parse_value(text: str) -> Any:
+    """Gives the number that a text of an override is, else the text."""
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return text
+
+
+def as_words(value: Any) -> str:
+    """Gives a value as a user would write it in an override."""
+    return ",".join(str(item) for item in value) if isinstance(value, list) else str(value)
+
+
+def _check_layers(table: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    layers = dict(HIDDEN_LAYERS)
+    for name, units in table.items():
+        # The name becomes part of a folder's name.
+        if not re.fullmatch(r"[A-Za-z0-9_]{1,40}", name):
+            raise ConfigError(f"layers.{name}: use up to 40 letters, digits and '_' for the name of a depth")
+        if not isinstance(units, Sequence) or isinstance(units, str) or not all(_is_whole(u) and u > 0 for u in units):
+            raise ConfigError(f"layers.{name} must be a list of positive whole numbers, got {units!r}")
+        layers[name] = tuple(units)
+    return layers
+
+
+def _check_axes(
+    table: Mapping[str, Any], layers: Mapping[str, tuple[int, ...]]
+) -> tuple[tuple[str, tuple[Any, ...]], ...]:
+    for key in table:
+        if key not in AXES:
+            raise ConfigError(unknown("axis", key, AXES))
+    names = {"depth": list(layers), "activation": list(ACTIVATIONS), "loss": list(LOSSES)}
+    axes = []
+    for axis in AXES:
+        given = table.get(axis, _DEFAULT_AXES[axis])
+        values = list(given) if isinstance(given, list | tuple) else [given]
+        if not values:
+            raise ConfigError(f"{axis} has no values; give at least one")
+        if len(set(map(str, values))) < len(values):
+            raise ConfigError(f"{axis} repeats a value: {as_words(values)}")
+        for value in values:
+            if axis in names and value not in names[axis]:
+                raise ConfigError(unknown(axis, str(value), names[axis]))
+            if axis == "batch_size" and not (_is_whole(value) and value >= 1):
+                raise ConfigError(f"batch_size must be a whole number of at least 1, got {value!r}")
+            if axis == "learning_rate" and not (_is_number(value) and 0 < value < math.inf):
+                raise ConfigError(f"learning_rate must be a positive number, got {value!r}")
+        axes.append((axis, tuple(float(v) for v in values) if axis == "learning_rate" else tuple(values)))
+    return tuple(axes)
+
+
+def _check_seeds(given: Any) -> tuple[int, ...]:
+    seeds: list[Any] = []
+    for item in (
+        split_values("seeds", given) if isinstance(given, str) else given if isinstance(given, list) else [given]
+    ):
+        bounds = re.fullmatch(r"(\d+)\.\.(\d+)", item) if isinstance(item, str) else None
+        if bounds and int(bounds[2]) - int(bounds[1]) < 10_000:
+            seeds += range(int(bounds[1]), int(bounds[2]) + 1)
+        else:
+            seeds.append(parse_value(item) if isinstance(item, str) else item)
+    if not seeds or not all(_is_whole(seed) and 0 <= seed < 2**63 for seed in seeds):
+        raise ConfigError(f"seeds must be whole numbers of at least 0, such as 0..4 or 0,1,2; got {given!r}")
+    if len(set(seeds)) < len(seeds):
+        raise ConfigError(f"seeds repeats a value: {as_words(seeds)}; a repeated seed adds no evidence")
+    return tuple(seeds)
+
+
+def _check_dataset(dataset: str) -> str:
+    if dataset not in DATASETS and not dataset.endswith(".npz"):
+        raise ConfigError(f"{unknown('dataset', dataset, DATASETS)}; or give the path of an .npz file")
+    return dataset
+
+
+def _check_resources(table: Mapping[str, Any]) -> Resources:
+    for key in table:
+        if key not in RESOURCE_KEYS:
+            raise ConfigError(unknown("key", key, RESOURCE_KEYS))
+    num_gpus = table.get("num_gpus", "auto")
+    if num_gpus != "auto" and not (_is_number(num_gpus) and 0 <= num_gpus < math.inf):
+        raise ConfigError(f"num_gpus must be a number of at least 0, or auto; got {num_gpus!r}")
+    if num_gpus != "auto" and num_gpus > 1 and num_gpus != int(num_gpus):
+        raise ConfigError(f"num_gpus above 1 must be a whole number, got {num_gpus!r}")
+    return Resources(
+        num_cpus=_whole(table, "num_cpus", 1, at_least=1),
+        num_gpus=num_gpus,
+        max_concurrent=_whole(table, "max_concurrent", 0, at_least=0),
+        max_retries=_whole(table, "max_retries", 3, at_least=0),
+        checkpoint_every=_whole(table, "checkpoint_every", 1, at_least=1),
+        pack=_whole(table, "pack", 1, at_least=1),
+    )
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _whole(table: Mapping[str, Any], key: str, default: int, *, at_least: int) -> int:
+    value = table.get(key, default)
+    if not _is_whole(value) or value < at_least:
+        raise ConfigError(f"{key} must be a whole number of at least {at_least}, got {value!r}")
+    return int(value)
+
+
+def _text(table: Mapping[str, Any], key: str, default: str) -> str:
+    value = table.get(key, default)
+    if not isinstance(value, str):
+        raise ConfigError(f"{key} must be a text, got {value!r}")
+    return value
+
+
+def _choice(table: Mapping[str, Any], key: str, default: str, allowed: Sequence[str]) -> str:
+    value = _text(table, key, default)
+    if value not in allowed:
+        raise ConfigError(unknown(key, value, [name for name in allowed if name]))
+    return value

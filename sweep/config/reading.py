@@ -1,0 +1,71 @@
+"""Reads a built-in sweep or a TOML file, and applies `key=value` overrides."""
+
+import tomllib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from sweep.config.checks import RESOURCE_KEYS, TOP_LEVEL_KEYS, parse_value, split_values
+from sweep.config.sweep import SweepConfig
+from sweep.config.trial import AXES
+from sweep.errors import ConfigError, unknown
+
+
+def built_in_sweeps() -> list[str]:
+    """Names of the sweeps that come with the package."""
+    return sorted(file.name.removesuffix(".toml") for file in _sweep_folder().iterdir() if file.name.endswith(".toml"))
+
+
+def load_sweep(sweep: str, overrides: Sequence[str] = ()) -> SweepConfig:
+    """Reads a built-in sweep or a TOML file and applies `key=value` overrides.
+
+    Args:
+        sweep: Name of a built-in sweep, or the path of a `.toml` file.
+        overrides: Such as `epochs=3`, `depth=shallow,deep`, `seeds=0..4`, `num_cpus=2`.
+
+    Raises:
+        ConfigError: in one line, for anything that cannot be accepted.
+    """
+    tables = _read_tables(sweep)
+    for text in overrides:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ConfigError(f"{text!r} is not an override; write key=value, such as epochs=3")
+        _override(tables, key.strip(), value.strip())
+    return SweepConfig.from_json(tables)
+
+
+def _sweep_folder() -> Any:
+    return resources.files("sweep") / "sweeps"
+
+
+def _read_tables(sweep: str) -> dict[str, Any]:
+    is_path = sweep.endswith(".toml") or "/" in sweep
+    if not is_path and sweep not in built_in_sweeps():
+        raise ConfigError(f"{unknown('sweep', sweep, built_in_sweeps())}; or give the path of a .toml file")
+    try:
+        text: str = Path(sweep).read_text() if is_path else (_sweep_folder() / f"{sweep}.toml").read_text()
+        tables = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the sweep file {sweep}: {getattr(error, 'strerror', None) or error}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"the sweep file {sweep} is not valid TOML: {error}") from None
+    tables.setdefault("name", Path(sweep).name.removesuffix(".toml"))
+    return tables
+
+
+def _override(tables: dict[str, Any], key: str, text: str) -> None:
+    allowed = [*TOP_LEVEL_KEYS, *AXES, *RESOURCE_KEYS]
+    if key not in allowed:
+        raise ConfigError(unknown("key", key, allowed))
+    if key == "name":
+        raise ConfigError("name is not an override; use --name")
+    if key in AXES:
+        tables.setdefault("axes", {})[key] = [parse_value(item) for item in split_values(key, text)]
+    elif key == "seeds":
+        tables[key] = text
+    elif key in RESOURCE_KEYS:
+        tables.setdefault("resources", {})[key] = parse_value(text)
+    else:
+        tables[key] = parse_value(text)

@@ -1,0 +1,49 @@
+"""What a run is asked to do, and the command that goes on with it."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep.records import Experiment
+from sweep.storage import Storage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launch:
+    """What a run is to do, and where.
+
+    Attributes:
+        storage: The storage path.
+        name: Of the experiment.
+        command: The command line, for manifest and report.
+        address: Of the user's Ray cluster, None for a private one.
+        data_dir: Folder of the data set, None for the cache.
+        extend: Whether a larger sweep may add trials to an existing experiment.
+        only_failed: Whether only failed trials are run.
+    """
+
+    storage: Storage
+    name: str
+    command: str
+    address: str | None = None
+    data_dir: str | None = None
+    extend: bool = False
+    only_failed: bool = False
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment's files."""
+        return Experiment(self.storage.folder(self.name))
+
+
+def resume_command(launch: Launch) -> str:
+    """Gives the exact command that goes on with an experiment."""
+    words = ["sweep", "resume", launch.name]
+    for option, value in (
+        ("--storage", str(launch.storage)),
+        ("--address", launch.address),
+        ("--data-dir", launch.data_dir),
+    ):
+        if value and value != str(Path("experiments").absolute()):
+            words += [option, value]
+    return shlex.join(words)

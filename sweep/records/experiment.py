@@ -1,0 +1,183 @@
+"""Names, writes and reads every file of an experiment."""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.errors import ExperimentError
+from sweep.records.contents import Checkpoint, DoneRecord, Manifest, Predictions, utc_now
+from sweep.records.encoding import (
+    decode_arrays,
+    decode_done,
+    decode_manifest,
+    encode_arrays,
+    encode_done,
+    encode_manifest,
+    finite,
+)
+from sweep.storage import Storage
+
+_KEPT_CHECKPOINTS = 2
+_CHECKPOINT = re.compile(r"checkpoint-(\d{4,})-([0-9a-f]{16})\.pt")
+
+
+class Experiment:
+    """The files of one experiment.
+
+    Args:
+        storage: Of the experiment's own folder.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self.storage = storage
+
+    # ---- the manifest and what lies beside it
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        """Writes the manifest whole."""
+        self.storage.write("manifest.json", encode_manifest(manifest))
+
+    def exists(self) -> bool:
+        """Whether there is a manifest, damaged or not."""
+        return self.storage.exists("manifest.json")
+
+    def read_manifest(self) -> Manifest | None:
+        """Gives the manifest, None if there is none.
+
+        Raises:
+            ExperimentError: if it is damaged, or was written by a newer version; nothing is overwritten.
+        """
+        try:
+            content = self.storage.read("manifest.json")
+        except FileNotFoundError:
+            return None
+        try:
+            return decode_manifest(content)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ExperimentError(
+                f"the manifest {self.storage}/manifest.json is damaged ({error}); nothing was changed: "
+                "restore it from a copy, or start anew under another --name"
+            ) from None
+
+    def write_test_split(self, *, images: NDArray[np.uint8], y_true: NDArray[np.int64]) -> None:
+        """Writes test images `[N, ...]` and labels `[N]`."""
+        self.storage.write("test_split.npz", encode_arrays(images=images, y_true=y_true))
+
+    def read_test_split(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Gives test images `[N, ...]` and labels `[N]`."""
+        arrays = decode_arrays(self.storage.read("test_split.npz"))
+        return arrays["images"], arrays["y_true"]
+
+    def log_event(self, event: str, **details: Any) -> None:
+        """Adds a line to `events.jsonl`, for people to read."""
+        line = {"time": utc_now(), "event": event, **details}
+        self.storage.append("events.jsonl", json.dumps(finite(line)))
+
+    def read_events(self) -> list[dict[str, Any]]:
+        """Gives the readable lines of `events.jsonl`, oldest first."""
+        events = []
+        for line in self.storage.read_lines("events.jsonl"):
+            try:
+                events.append(json.loads(line))
+            except ValueError:
+                continue  # a line cut short by a crash
+        return sorted(events, key=lambda event: str(event.get("time", "")))  # several hosts may have written
+
+    # ---- trials
+
+    def write_checkpoint(self, trial_id: str, epoch: int, content: bytes) -> Checkpoint:
+        """Writes what training resumes from after `epoch`, and keeps the last two."""
+        folder = f"trials/{trial_id}"
+        digest = hashlib.sha256(content).hexdigest()
+        file = f"checkpoint-{epoch:04d}-{digest[:16]}.pt"
+        self.storage.write(f"{folder}/{file}", content)
+        for old in self._checkpoints(trial_id)[:-_KEPT_CHECKPOINTS]:
+            if old != file:  # a second writer of the trial may be ahead
+                self.storage.delete(f"{folder}/{old}")
+        return Checkpoint(epoch=epoch, file=file, sha256=digest, content=content)
+
+    def read_checkpoint(self, trial_id: str) -> Checkpoint | None:
+        """Gives the newest checkpoint whose hash is right; damaged ones are set aside as `.corrupt`."""
+        for file in reversed(self._checkpoints(trial_id)):
+            path = f"trials/{trial_id}/{file}"
+            epoch, prefix = _CHECKPOINT.fullmatch(file).groups()  # type: ignore[union-attr]
+            try:
+                content = self.storage.read(path)
+            except FileNotFoundError:
+                continue  # another writer of the same trial has just replaced it
+            digest = hashlib.sha256(content).hexdigest()
+            if digest.startswith(prefix):
+                return Checkpoint(epoch=int(epoch), file=file, sha256=digest, content=content)
+            self.storage.rename(path, f"{path}.corrupt")
+            self.log_event("checkpoint_corrupt", trial_id=trial_id, file=file)
+            self.storage.flush()  # a worker may be gone in a moment
+        return None
+
+    def checkpointed_epochs(self) -> dict[str, int]:
+        """The epoch of the newest checkpoint, unread, of each trial that has one."""
+        epochs: dict[str, int] = {}
+        for path in self.storage.files("trials"):
+            _, trial_id, name = path.split("/", 2)
+            if found := _CHECKPOINT.fullmatch(name):
+                epochs[trial_id] = max(epochs.get(trial_id, 0), int(found[1]))
+        return epochs
+
+    def write_predictions(self, trial_id: str, predictions: Predictions) -> str:
+        """Writes the predictions and gives the SHA-256 of the file."""
+        content = encode_arrays(**{f.name: getattr(predictions, f.name) for f in dataclasses.fields(predictions)})
+        self.storage.write(f"trials/{trial_id}/predictions.npz", content)
+        return hashlib.sha256(content).hexdigest()
+
+    def read_predictions(self, trial_id: str) -> Predictions:
+        """Gives a finished trial's predictions.
+
+        Raises:
+            FileNotFoundError: if the trial is not finished.
+        """
+        return Predictions(**decode_arrays(self.storage.read(f"trials/{trial_id}/predictions.npz")))
+
+    def write_done(self, record: DoneRecord) -> None:
+        """Declares a trial finished; its other files must be there already."""
+        self.storage.write(f"trials/{record.trial_id}/done.json", encode_done(record))
+        self.storage.delete(f"trials/{record.trial_id}/error.txt")
+
+    def read_done(self, trial_id: str) -> DoneRecord | None:
+        """Gives the done record of a trial; None if there is none, or if it is damaged: then it is trained again."""
+        return self.read_all_done([trial_id]).get(trial_id)
+
+    def read_all_done(self, trial_ids: Sequence[str]) -> dict[str, DoneRecord]:
+        """Gives the done records of those of the trials that have one, in the order given."""
+        contents = self.storage.read_each([f"trials/{trial_id}/done.json" for trial_id in trial_ids])
+        records = [decode_done(content) if content is not None else None for content in contents]
+        pairs = zip(trial_ids, records, strict=True)
+        return {trial_id: record for trial_id, record in pairs if record and record.trial_id == trial_id}
+
+    def write_error(self, trial_id: str, traceback: str) -> None:
+        """Keeps the first traceback of a failed trial."""
+        self.storage.create(f"trials/{trial_id}/error.txt", traceback.encode())
+
+    def read_error(self, trial_id: str) -> str | None:
+        """Gives the traceback of a failed trial, None if it did not fail."""
+        return self.read_errors([trial_id]).get(trial_id)
+
+    def read_errors(self, trial_ids: Sequence[str]) -> dict[str, str]:
+        """Gives the tracebacks of those of the trials that failed, in the order given."""
+        contents = self.storage.read_each([f"trials/{trial_id}/error.txt" for trial_id in trial_ids])
+        return {
+            trial_id: content.decode(errors="replace")
+            for trial_id, content in zip(trial_ids, contents, strict=True)
+            if content is not None
+        }
+
+    def clear_error(self, trial_id: str) -> None:
+        """Forgets that a trial failed, before it is run again."""
+        self.storage.delete(f"trials/{trial_id}/error.txt")
+
+    def _checkpoints(self, trial_id: str) -> list[str]:
+        return [name for name in self.storage.list(f"trials/{trial_id}") if _CHECKPOINT.fullmatch(name)]
