@@ -7,8 +7,8 @@ import pytest
 import torchvision.datasets
 from sklearn.datasets import load_digits
 
-from sweep import datasets
 from sweep.datasets import load_dataset, validation_indices
+from sweep.datasets.idx import unpack
 from sweep.errors import DatasetError
 
 
@@ -76,7 +76,7 @@ def test_a_truncated_packed_file_is_named_with_its_hash() -> None:
     with pytest.raises(
         DatasetError, match=r"some\.xz is broken: unpacked, its SHA-256 is not abc; install sweep again"
     ):
-        datasets._unpack(packed[: len(packed) // 2], "some.xz", "abc")
+        unpack(packed[: len(packed) // 2], "some.xz", "abc")
 
 
 @pytest.mark.parametrize(

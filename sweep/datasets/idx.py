@@ -1,0 +1,130 @@
+"""MNIST, which comes with the package, and the sets that torchvision downloads: files of the IDX format."""
+
+import hashlib
+import lzma
+import os
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.datasets.raw import DIGITS, Raw, brief
+from sweep.errors import DatasetError
+from sweep.storage import LocalStorage
+
+_IDX_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+# Source: the `classes` of torchvision's data sets.
+_CLASS_NAMES = {
+    "MNIST": DIGITS,
+    "FashionMNIST": (
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ),
+    "KMNIST": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+}
+
+
+def cache_folder() -> Path:
+    """The folder for unpacked and downloaded data: `$XDG_CACHE_HOME/sweep`, else `~/.cache/sweep`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sweep"
+
+
+def read_mnist(data_dir: str | None) -> Raw:
+    """Reads MNIST from `data_dir` or the cache; where it is missing it is unpacked first.
+
+    Raises:
+        DatasetError: if a file in `data_dir`, or of the package, is broken.
+    """
+    folder = Path(data_dir) if data_dir else cache_folder()
+    raw = folder / "MNIST" / "raw"
+    packed = resources.files("sweep") / "data" / "mnist"
+    for line in (packed / "SHA256SUMS").read_text().splitlines():
+        expected, file = line.split()
+        target = raw / file
+        if target.exists() and _file_sha256(target) == expected:
+            continue
+        if target.exists() and data_dir:
+            raise DatasetError(f"{target} is broken: its SHA-256 is not {expected}; remove it, then run again")
+        content = unpack((packed / f"{file}.xz").read_bytes(), f"{packed}/{file}.xz", expected)
+        LocalStorage(raw).write(file, content)
+    return _from_idx_files("MNIST", raw)
+
+
+def unpack(content: bytes, file: str, expected: str) -> bytes:
+    """Unpacks the content of an `.xz` file.
+
+    Raises:
+        DatasetError: if the SHA-256 of what was packed is not the expected one.
+    """
+    try:
+        unpacked = lzma.decompress(content)
+    except lzma.LZMAError:
+        unpacked = b""
+    if hashlib.sha256(unpacked).hexdigest() != expected:
+        raise DatasetError(f"{file} is broken: unpacked, its SHA-256 is not {expected}; install sweep again")
+    return unpacked
+
+
+def _file_sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_torchvision(kind: str, title: str, data_dir: str | None) -> Raw:
+    """Reads a data set of torchvision's by the name of its class; where it is missing it is downloaded first.
+
+    Raises:
+        DatasetError: if it cannot be downloaded, or a file is broken.
+    """
+    folder = Path(data_dir) if data_dir else cache_folder()
+    raw = folder / kind / "raw"
+    if not all((raw / file).exists() for file in _IDX_FILES):
+        import torchvision
+
+        try:
+            getattr(torchvision.datasets, kind)(folder, download=True)
+        except Exception as error:  # torchvision raises whatever urllib, gzip and the file system raise
+            raise DatasetError(
+                f"{title} is not in {folder} and cannot be downloaded ({brief(error)}); "
+                f"put its four IDX files into {raw}, or point --data-dir to a folder that has {kind}/raw"
+            ) from error
+    return _from_idx_files(kind, raw)
+
+
+def _from_idx_files(kind: str, raw: Path) -> Raw:
+    """Reads what torchvision's class would, without torchvision, whose import takes longer than all else here."""
+    try:
+        train_images, train_labels, test_images, test_labels = (_read_idx(raw / file) for file in _IDX_FILES)
+        if (len(train_images), len(test_images)) != (len(train_labels), len(test_labels)):
+            raise ValueError("there is not one label for each image")
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"a file in {raw} is broken ({brief(error)}); remove it, then run again") from error
+    return Raw(
+        train_images=train_images,
+        train_labels=train_labels.astype(np.int64),
+        test_images=test_images,
+        test_labels=test_labels.astype(np.int64),
+        class_names=_CLASS_NAMES[kind],
+        largest=255,
+    )
+
+
+def _read_idx(file: Path) -> NDArray[np.uint8]:
+    """Reads an IDX file of bytes: two zero bytes, the type 8, the number of axes, big-endian sizes, the values.
+
+    Source: "The MNIST database of handwritten digits", LeCun, Cortes and Burges.
+    """
+    content = file.read_bytes()
+    if content[:3] != b"\0\0\x08":
+        raise ValueError(f"{file.name} is no IDX file of bytes")
+    sizes = np.frombuffer(content, ">u4", count=content[3], offset=4)
+    values = np.frombuffer(content, np.uint8, offset=4 + sizes.nbytes)
+    if values.size != sizes.prod(dtype=np.int64):
+        raise ValueError(f"{file.name} has {values.size:,} values, not the {sizes.prod(dtype=np.int64):,} it announces")
+    return values.reshape(sizes)
