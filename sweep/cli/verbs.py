@@ -1,25 +1,17 @@
-"""The command `sweep`: verbs, options, exit codes. No logic: each verb reads its words and calls one function."""
+"""The verbs and their options. No logic: each verb reads its words and calls one function."""
 
-import gc
-import json
-import os
 import shlex
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from sweep.cli.output import print_findings, print_list, print_outcome, print_plan, print_status
 from sweep.config import SweepConfig, check_experiment_name, load_sweep
-from sweep.errors import ConfigError, SweepError
-from sweep.records import Experiment, list_experiments, open_experiment, read_records
+from sweep.errors import ConfigError
+from sweep.records import open_experiment
 from sweep.storage import open_storage
-
-if TYPE_CHECKING:
-    from sweep.doctor import Finding
 
 _EXIT_CODES = (
     "Exit codes: 0 complete; 1 incomplete, or a trial failed; 2 a mistake in what was asked for; "
@@ -71,7 +63,7 @@ def run(
     sweep = load_sweep(sweep_name, overrides)
     experiment_name = check_experiment_name(name or sweep.name)
     if dry_run:
-        _print_plan(sweep, data_dir)
+        print_plan(sweep, data_dir)
     else:
         _launch(sweep, storage, experiment_name, address, data_dir, quiet=quiet, extend=extend)
 
@@ -121,60 +113,13 @@ def submit(
 @app.command()
 def status(name: str, storage: StorageOption = "experiments", as_json: JsonOption = False) -> None:
     """Say how far an experiment is."""
-    experiment = open_experiment(open_storage(storage), check_experiment_name(name))
-    records = read_records(experiment)
-    epochs = experiment.checkpointed_epochs() if not records.complete else {}
-    rows = [
-        {
-            "trial_id": trial.trial_id,
-            "state": "done"
-            if trial.trial_id in records.done
-            else "failed"
-            if trial.trial_id in records.failed
-            else "left",
-            "epoch": trial.epochs if trial.trial_id in records.done else epochs.get(trial.trial_id, 0),
-            "epochs": trial.epochs,
-            "reason": records.failed.get(trial.trial_id, ""),
-        }
-        for trial in records.manifest.trials
-    ]
-    counts = {state: sum(row["state"] == state for row in rows) for state in ("done", "failed", "left")}
-    if as_json:
-        print(json.dumps({"name": name, "complete": records.complete, **counts, "trials": rows}, indent=1))
-        return
-    print(f"{name}: {counts['done']}/{len(rows)} trials done, {counts['failed']} failed, {counts['left']} left")
-    for row in rows:
-        if row["state"] != "done":
-            print(
-                f"  {row['state']:6} {row['trial_id']}  epoch {row['epoch']}/{row['epochs']}  {row['reason']}".rstrip()
-            )
+    print_status(name, open_experiment(open_storage(storage), check_experiment_name(name)), as_json=as_json)
 
 
 @app.command(name="list")
 def list_(storage: StorageOption = "experiments", as_json: JsonOption = False) -> None:
     """List the experiments in the storage path."""
-    rows = []
-    opened = open_storage(storage)
-    for name in list_experiments(opened):
-        records = read_records(Experiment(opened.folder(name)))
-        rows.append(
-            {
-                "name": name,
-                "done": len(records.done),
-                "failed": len(records.failed),
-                "trials": len(records.manifest.trials),
-                "created": records.manifest.created,
-            }
-        )
-    if as_json:
-        print(json.dumps(rows, indent=1))
-        return
-    for row in rows:
-        print(
-            f"{row['name']}: {row['done']}/{row['trials']} trials done, {row['failed']} failed, made {row['created']}"
-        )
-    if not rows:
-        print(f"no experiments in {storage}; make one with: sweep run")
+    print_list(open_storage(storage), as_json=as_json)
 
 
 @app.command()
@@ -192,7 +137,7 @@ def doctor(
     sweep = load_sweep(sweep_name, overrides or [])
     experiment_name = check_experiment_name(name or sweep.name)
     findings = examine(sweep, open_storage(storage), name=experiment_name, address=address, data_dir=data_dir)
-    sys.exit(_print_findings(findings, f"a sweep {sweep.name!r} can run"))
+    sys.exit(print_findings(findings, f"a sweep {sweep.name!r} can run"))
 
 
 @app.command()
@@ -208,9 +153,9 @@ def verify(
     experiment = open_experiment(open_storage(storage), check_experiment_name(name))
     if trial:
         findings = verifying.retrain(experiment, trial, data_dir=data_dir)
-        sys.exit(_print_findings(findings, f"{trial} trained again"))
+        sys.exit(print_findings(findings, f"{trial} trained again"))
     findings = verifying.verify(experiment, data_dir=data_dir)
-    sys.exit(_print_findings(findings, f"{name} is whole and its scores are those of its weights"))
+    sys.exit(print_findings(findings, f"{name} is whole and its scores are those of its weights"))
 
 
 @app.command()
@@ -227,39 +172,6 @@ def report(
     experiments = [open_experiment(open_storage(storage), check_experiment_name(name)) for name in names]
     page = write_report(experiments, Path(out or f"reports/{'+'.join(names)}"))
     print(f"report: {page}")
-
-
-def main() -> NoReturn:
-    """Runs the command and ends the process."""
-    # Nearly all that large libraries make as they are imported lives to the end: looking through it again and again
-    # for garbage takes a report a fifth of its time.
-    gc.set_threshold(10_000)
-    try:
-        execute()
-    except SystemExit as ending:
-        if not isinstance(ending.code, int):
-            raise
-        exit_code = ending.code
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:
-        exit_code = exit_code or 1
-    # Everything is closed and written; what Python would do yet takes it a second after torch and Ray.
-    os._exit(exit_code)
-
-
-def execute() -> NoReturn:
-    """Runs the command and exits with its code; a user's mistake prints one line and no traceback."""
-    try:
-        app(standalone_mode=True)
-    except SweepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        sys.exit(130)
-    sys.exit(0)
 
 
 def _split(words: list[str] | None) -> tuple[str, list[str]]:
@@ -294,7 +206,7 @@ def _launch(
     )
     outcome = run_sweep(sweep, launch, make_display(quiet=quiet))
     if not outcome.signal_number and not outcome.problem:
-        _print_outcome(launch.experiment, Path("reports") / name)
+        print_outcome(launch.experiment, Path("reports") / name)
     if not outcome.complete:
         if outcome.problem:
             print(f"error: {outcome.problem}", file=sys.stderr)
@@ -303,49 +215,3 @@ def _launch(
             f"INCOMPLETE {outcome.done}/{outcome.total}{failed}; go on with: {resume_command(launch)}", file=sys.stderr
         )
     sys.exit(outcome.exit_code)
-
-
-def _print_outcome(experiment: Experiment, out: Path) -> None:
-    """Prints the table of what is finished and writes the report."""
-    from sweep.display import ranking
-    from sweep.report import write_report
-
-    records = read_records(experiment)
-    if records.done:
-        Console().print(ranking(records))
-        print(f"report: {write_report([experiment], out)}")
-
-
-def _print_findings(findings: "Iterable[Finding]", when_ok: str) -> int:
-    """Prints the findings as they come, and what they come to; gives the exit code."""
-    bad = 0
-    for finding in findings:
-        print(finding, flush=True)
-        bad += not finding.ok
-    print(f"{bad} of the findings above are bad" if bad else when_ok)
-    return 1 if bad else 0
-
-
-def _print_plan(sweep: SweepConfig, data_dir: str | None) -> None:
-    from sweep.datasets import load_dataset
-    from sweep.plan import disk_estimate_gb, make_manifest
-
-    dataset = load_dataset(sweep.dataset, validation_size=sweep.validation_size, data_dir=data_dir)
-    manifest = make_manifest(sweep, dataset, name=sweep.name, command="", engine="reference", fingerprint={})
-    table = Table(box=None, pad_edge=False)
-    for heading in (*manifest.axes, "hidden layers", "parameters"):
-        table.add_column(heading, justify="right" if heading == "parameters" else "left")
-    for trial in manifest.trials:
-        point = [str(trial.point[axis]) for axis in manifest.axes]
-        table.add_row(*point, "-".join(map(str, trial.layers)), f"{manifest.parameters(trial):,}")
-    Console().print(table)
-    models = len(manifest.trials) * len(sweep.seeds)
-    sizes = manifest.dataset
-    parameters = [manifest.parameters(trial) for trial in manifest.trials]
-    needed = disk_estimate_gb(manifest.trials, num_parameters=parameters, dataset=sizes)
-    print(
-        f"{len(manifest.trials)} grid points x {len(sweep.seeds)} seeds = {models} models, {sweep.epochs} epochs each\n"
-        f"{sizes.name}: {sizes.train_size:,} training, {sizes.validation_size:,} validation, "
-        f"{sizes.test_size:,} test images\n"
-        f"selection by {sweep.selection.replace('_', ' ')}; at most about {needed:.2f} GB on disk"
-    )

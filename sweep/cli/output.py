@@ -1,0 +1,116 @@
+"""What the verbs print, for people or as JSON."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from sweep.config import SweepConfig
+from sweep.records import Experiment, list_experiments, read_records
+from sweep.storage import Storage
+
+if TYPE_CHECKING:
+    from sweep.doctor import Finding
+
+
+def print_status(name: str, experiment: Experiment, *, as_json: bool) -> None:
+    """Prints how far an experiment is, and each trial that is not finished."""
+    records = read_records(experiment)
+    epochs = experiment.checkpointed_epochs() if not records.complete else {}
+    rows = []
+    for trial in records.manifest.trials:
+        trial_id = trial.trial_id
+        done = trial_id in records.done
+        rows.append(
+            {
+                "trial_id": trial_id,
+                "state": "done" if done else "failed" if trial_id in records.failed else "left",
+                "epoch": trial.epochs if done else epochs.get(trial_id, 0),
+                "epochs": trial.epochs,
+                "reason": records.failed.get(trial_id, ""),
+            }
+        )
+    counts = {state: sum(row["state"] == state for row in rows) for state in ("done", "failed", "left")}
+    if as_json:
+        print(json.dumps({"name": name, "complete": records.complete, **counts, "trials": rows}, indent=1))
+        return
+    print(f"{name}: {counts['done']}/{len(rows)} trials done, {counts['failed']} failed, {counts['left']} left")
+    for row in rows:
+        if row["state"] != "done":
+            epoch = f"epoch {row['epoch']}/{row['epochs']}"
+            print(f"  {row['state']:6} {row['trial_id']}  {epoch}  {row['reason']}".rstrip())
+
+
+def print_list(storage: Storage, *, as_json: bool) -> None:
+    """Prints the experiments of a storage path."""
+    rows = []
+    for name in list_experiments(storage):
+        records = read_records(Experiment(storage.folder(name)))
+        rows.append(
+            {
+                "name": name,
+                "done": len(records.done),
+                "failed": len(records.failed),
+                "trials": len(records.manifest.trials),
+                "created": records.manifest.created,
+            }
+        )
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    for row in rows:
+        print(
+            f"{row['name']}: {row['done']}/{row['trials']} trials done, {row['failed']} failed, made {row['created']}"
+        )
+    if not rows:
+        print(f"no experiments in {storage}; make one with: sweep run")
+
+
+def print_outcome(experiment: Experiment, out: Path) -> None:
+    """Prints the table of what is finished and writes the report."""
+    from sweep.display import ranking
+    from sweep.report import write_report
+
+    records = read_records(experiment)
+    if records.done:
+        Console().print(ranking(records))
+        print(f"report: {write_report([experiment], out)}")
+
+
+def print_findings(findings: "Iterable[Finding]", when_ok: str) -> int:
+    """Prints the findings as they come, and what they come to; gives the exit code."""
+    bad = 0
+    for finding in findings:
+        print(finding, flush=True)
+        bad += not finding.ok
+    print(f"{bad} of the findings above are bad" if bad else when_ok)
+    return 1 if bad else 0
+
+
+def print_plan(sweep: SweepConfig, data_dir: str | None) -> None:
+    """Prints what a sweep would train."""
+    from sweep.datasets import load_dataset
+    from sweep.plan import disk_estimate_gb, make_manifest
+
+    dataset = load_dataset(sweep.dataset, validation_size=sweep.validation_size, data_dir=data_dir)
+    manifest = make_manifest(sweep, dataset, name=sweep.name, command="", engine="reference", fingerprint={})
+    table = Table(box=None, pad_edge=False)
+    for heading in (*manifest.axes, "hidden layers", "parameters"):
+        table.add_column(heading, justify="right" if heading == "parameters" else "left")
+    for trial in manifest.trials:
+        point = [str(trial.point[axis]) for axis in manifest.axes]
+        table.add_row(*point, "-".join(map(str, trial.layers)), f"{manifest.parameters(trial):,}")
+    Console().print(table)
+    models = len(manifest.trials) * len(sweep.seeds)
+    sizes = manifest.dataset
+    parameters = [manifest.parameters(trial) for trial in manifest.trials]
+    needed = disk_estimate_gb(manifest.trials, num_parameters=parameters, dataset=sizes)
+    print(
+        f"{len(manifest.trials)} grid points x {len(sweep.seeds)} seeds = {models} models, {sweep.epochs} epochs each\n"
+        f"{sizes.name}: {sizes.train_size:,} training, {sizes.validation_size:,} validation, "
+        f"{sizes.test_size:,} test images\n"
+        f"selection by {sweep.selection.replace('_', ' ')}; at most about {needed:.2f} GB on disk"
+    )
