@@ -205,6 +205,33 @@ def test_a_report_needs_neither_ray_nor_torch(smoke_folder: Path, tmp_path: Path
     assert (tmp_path / "out" / "report.html").exists()
 
 
+# Makes the import of the report's modules take longer, and says what Ray was like at its end.
+_SLOW_IMPORT = """
+import importlib, pathlib, sys, time
+
+import_module = importlib.import_module
+
+def import_slowly(name, package=None):
+    module = import_module(name, package)
+    if name == "sweep.report.writing":
+        time.sleep(5)
+        pathlib.Path("imported").write_text("with Ray" if sys.modules["ray"].is_initialized() else "without Ray")
+    return module
+
+importlib.import_module = import_slowly
+"""
+
+
+def test_ray_is_left_only_after_the_reports_modules_are_imported(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(_SLOW_IMPORT)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    words = ("run", "smoke", "depth=shallow", "activation=relu", "loss=hinge,cross_entropy", "seeds=0")
+    finished = run_command(*words, cwd=folder, variables={"PYTHONPATH": str(tmp_path)})
+    assert finished.returncode == 0, finished.stderr
+    assert (folder / "imported").read_text() == "with Ray"
+
+
 def test_the_users_own_grid_runs_on_their_own_data(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     x = generator.normal(size=(300, 6)).astype(np.float32)
