@@ -1,5 +1,6 @@
 """What several test files share: small real data, and one real sweep through Ray."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from sweep.config import SweepConfig, TrialConfig, load_sweep
 from sweep.datasets import Dataset, load_dataset
 from sweep.records import Experiment
 from sweep.storage import LocalStorage
+
+
+def pytest_configure() -> None:
+    """A shell starts what it puts into the background with Ctrl-C ignored, and every command would inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
