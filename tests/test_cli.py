@@ -214,7 +214,7 @@ import_module = importlib.import_module
 def import_slowly(name, package=None):
     module = import_module(name, package)
     if name == "sweep.report.writing":
-        time.sleep(5)
+        time.sleep(2)
         pathlib.Path("imported").write_text("with Ray" if sys.modules["ray"].is_initialized() else "without Ray")
     return module
 
