@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sweep.config.checks import TOP_LEVEL_KEYS, as_words, check_tables
@@ -30,16 +30,16 @@ class SweepConfig:
     """
 
     name: str
-    dataset: str = "mnist"
+    dataset: str
     axes: tuple[tuple[str, tuple[Any, ...]], ...]
     layers: tuple[tuple[str, tuple[int, ...]], ...]
-    epochs: int = 10
-    seeds: tuple[int, ...] = (0, 1, 2)
-    validation_size: int = 5000
-    selection: str = "validation_accuracy"
-    engine: str = "auto"
-    protocol: str = ""
-    resources: Resources = field(default_factory=Resources)
+    epochs: int
+    seeds: tuple[int, ...]
+    validation_size: int
+    selection: str
+    engine: str
+    protocol: str
+    resources: Resources
 
     @property
     def points(self) -> list[dict[str, Any]]:

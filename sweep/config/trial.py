@@ -88,9 +88,9 @@ class Resources:
             same time; each keeps its own files, retries and place in the report.
     """
 
-    num_cpus: int = 1
-    num_gpus: float | str = "auto"
-    max_concurrent: int = 0
-    max_retries: int = 3
-    checkpoint_every: int = 1
-    pack: int = 1
+    num_cpus: int
+    num_gpus: float | str
+    max_concurrent: int
+    max_retries: int
+    checkpoint_every: int
+    pack: int
