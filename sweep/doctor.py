@@ -4,27 +4,31 @@ Each check gives one line, or raises the error that says what to do. Imports nei
 """
 
 import importlib.metadata
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from sweep.config import SweepConfig, TrialConfig
-from sweep.datasets import Dataset, load_dataset
-from sweep.errors import ExperimentError, StorageError, SweepError
+from sweep.config import SweepConfig, TrialConfig, names_data_file
+from sweep.datasets import Dataset, data_files, file_states, load_dataset
+from sweep.errors import DatasetError, ExperimentError, StorageError, SweepError
 from sweep.plan import disk_estimate_gb, make_manifest, versions
-from sweep.records import Experiment, Manifest
+from sweep.records import DatasetRecord, Experiment, Manifest
 from sweep.storage import Storage
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What a check has found, in one line."""
+    """What a check has found, in one line; what is doubtful stops nothing."""
 
     check: str
     ok: bool
     text: str
+    doubtful: bool = False
 
     def __str__(self) -> str:
-        return f"{'ok ' if self.ok else 'BAD'}  {self.check:9}  {self.text}"
+        mark = "BAD" if not self.ok else "?" if self.doubtful else "ok"
+        return f"{mark:3}  {self.check:9}  {self.text}"
 
 
 def examine(
@@ -36,7 +40,7 @@ def examine(
 
     def dataset_line() -> str:
         found = experiment.read_manifest()
-        dataset = load_dataset(sweep.dataset, validation_size=sweep.validation_size, data_dir=data_dir)
+        dataset = read_dataset(sweep, found, data_dir)
         manifest = make_manifest(sweep, dataset, name=name, command="", engine="reference", fingerprint={})
         loaded.append((dataset, found or manifest))
         return check_dataset(dataset, found)
@@ -55,6 +59,9 @@ def examine(
     else:
         yield _finding("resources", lambda: _local_resources(sweep))
     yield _finding("data set", dataset_line)
+    for dataset, _ in loaded:
+        yield Finding(check="classes", ok=True, text=describe_classes(dataset.record))
+        yield from (Finding(check="data set", ok=True, doubtful=True, text=doubt) for doubt in dataset.record.doubts)
     yield _finding("storage", lambda: check_storage(experiment.storage))
     yield _finding("space", space_line)
 
@@ -76,20 +83,98 @@ def check_versions(manifest: Manifest | None) -> str:
     return ", ".join(f"{name} {here[name]}" for name in ("python", "sweep", "torch", "ray", "numpy"))
 
 
+def read_dataset(sweep: SweepConfig, manifest: Manifest | None, data_dir: str | None) -> Dataset:
+    """Reads the data set of a sweep, for an experiment that exists the one that it was made with.
+
+    Raises:
+        DatasetError: if it is not there or broken.
+        ExperimentError: if it is another one.
+    """
+    dataset = load_dataset(
+        sweep.dataset,
+        validation_size=sweep.validation_size,
+        data_dir=data_dir,
+        file=find_data_file(sweep, manifest, data_dir),
+    )
+    check_dataset(dataset, manifest)
+    return dataset
+
+
+def find_data_file(sweep: SweepConfig, manifest: Manifest | None, data_dir: str | None) -> str | None:
+    """Gives the path of the `.npz` file of a sweep, None if its data set is another kind.
+
+    It is the sweep's own, from its sweep file's folder; of an experiment that exists also where it was read before,
+    or, as sweep 0.1.0 took paths, in the shell's folder: there the hash tells whether it is the right one. With
+    `data_dir` it is the file of its name there.
+
+    Raises:
+        DatasetError: if there is none, with where it was looked for.
+    """
+    if not names_data_file(sweep.dataset):
+        return None
+    places = [] if sweep.folder is None else [str(Path(sweep.folder, sweep.dataset))]
+    if manifest:
+        places += [*manifest.dataset.files, sweep.dataset]
+    if data_dir:
+        places = [str(Path(data_dir, Path(sweep.dataset).name))]
+    for place in places:
+        if os.path.exists(place):
+            return place
+    looked = ", nor at ".join(dict.fromkeys(os.path.abspath(place) for place in places))
+    raise DatasetError(
+        f"cannot read {sweep.dataset}: there is no file at {looked}; a path in a sweep file is relative to that file, "
+        "--data-dir names the folder of a file that has moved"
+    )
+
+
+def compare_data(sweep: SweepConfig, manifest: Manifest, data_dir: str | None) -> str:
+    """Checks that the data of a finished experiment are still those that it was made with; says why if it cannot.
+
+    Only files that have another size, time or place than recorded are read.
+
+    Raises:
+        DatasetError: if they have become unreadable.
+        ExperimentError: if they are others.
+    """
+    try:
+        file = find_data_file(sweep, manifest, data_dir)
+    except DatasetError as error:
+        return str(error)
+    files = data_files(sweep.dataset, data_dir=data_dir, file=file)
+    states = file_states(files)
+    if len(states) < len(files):
+        return f"{sweep.dataset} is not in {files[0].parent}"
+    if states != manifest.dataset.files:
+        read_dataset(sweep, manifest, data_dir)
+    return ""
+
+
 def check_dataset(dataset: Dataset, manifest: Manifest | None) -> str:
     """Says which data set was read.
 
     Raises:
         ExperimentError: if it is not the one that the experiment was made with.
     """
-    if manifest and dataset.sha256 != manifest.dataset.sha256:
+    record = dataset.record
+    if manifest and record.sha256 != manifest.dataset.sha256:
+        where = next(iter(record.files), record.name)
         raise ExperimentError(
-            f"data set {dataset.name} has the SHA-256 {dataset.sha256}, the experiment was made with "
+            f"data set {where} has the SHA-256 {record.sha256}, the experiment was made with "
             f"{manifest.dataset.sha256}; restore the data, or start anew under another --name"
         )
-    sizes = (dataset.train.labels, dataset.validation.labels, dataset.test.labels)
-    images = " + ".join(f"{len(labels):,}" for labels in sizes)
-    return f"{dataset.name}, {images} images, SHA-256 {dataset.sha256[:16]}"
+    sizes = (record.train_size, record.validation_size, record.test_size)
+    images = " + ".join(f"{size:,}" for size in sizes)
+    return f"{record.name}, {images} images, {record.values}, SHA-256 {record.sha256[:16]}"
+
+
+def describe_classes(record: DatasetRecord) -> str:
+    """Says how many images of each class the splits have: of up to 20 classes each number, else from which to which."""
+    parts = []
+    for split, counts in record.class_counts.items():
+        each = ", ".join(f"{count:,}" for count in counts)
+        numbers = each if len(counts) <= 20 else f"{min(counts):,} to {max(counts):,}"
+        parts += [f"{split} {numbers}"] if any(counts) else []
+    return f"{len(record.class_names)} classes, images of each: {'; '.join(parts)}"
 
 
 def check_storage(storage: Storage) -> str:

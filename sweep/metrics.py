@@ -1,8 +1,9 @@
 """Scores of a classifier, all from its confusion matrix, with numpy alone.
 
 Axis letters: N images, C classes. A class that is never predicted has precision 0, one without images recall 0;
-no warning is given. The definitions are scikit-learn's (`zero_division=0`), which the tests compare with; it is
-not imported because it would add a second to the start of every worker.
+no warning is given. A class that has no images and is never predicted takes part in no average. The definitions are
+scikit-learn's (`zero_division=0`), which the tests compare with; it is not imported because it would add a second to
+the start of every worker.
 """
 
 from dataclasses import dataclass
@@ -13,16 +14,19 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, kw_only=True)
 class ClassScores:
-    """Per class, each `[C]`: precision, recall and F1 in [0, 1], and the number of images of the class."""
+    """Per class, each `[C]`: precision, recall and F1 in [0, 1], and how many images have it and are taken for it."""
 
     precision: NDArray[np.float64]
     recall: NDArray[np.float64]
     f1: NDArray[np.float64]
     support: NDArray[np.int64]
+    predicted: NDArray[np.int64]
 
     def macro(self) -> tuple[float, float, float]:
-        """Precision, recall and F1 averaged over the classes, each class counting the same."""
-        return float(self.precision.mean()), float(self.recall.mean()), float(self.f1.mean())
+        """Precision, recall and F1 averaged over the classes that occur, true or predicted, each counting the same."""
+        occurring = max(np.count_nonzero(self.support + self.predicted), 1)
+        precision, recall, f1 = (float(score.sum() / occurring) for score in (self.precision, self.recall, self.f1))
+        return precision, recall, f1
 
     def weighted(self) -> tuple[float, float, float]:
         """Precision, recall and F1 averaged over the classes, weighted by their number of images."""
@@ -57,6 +61,7 @@ def class_scores(confusion: NDArray[np.int64]) -> ClassScores:
         recall=_ratio(hits, support),
         f1=_ratio(2 * hits, predicted + support),
         support=support,
+        predicted=predicted,
     )
 
 

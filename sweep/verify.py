@@ -13,8 +13,8 @@ import numpy as np
 
 from sweep import metrics
 from sweep.config import TrialConfig
-from sweep.datasets import Dataset, load_dataset
-from sweep.doctor import Finding, check_dataset
+from sweep.datasets import Dataset
+from sweep.doctor import Finding, check_dataset, read_dataset
 from sweep.errors import ConfigError, ExperimentError, SweepError, unknown
 from sweep.records import DoneRecord, Experiment, Manifest, Predictions
 from sweep.storage import LocalStorage
@@ -47,7 +47,7 @@ def verify(experiment: Experiment, *, data_dir: str | None = None) -> Iterator[F
     yield _manifest_finding(manifest)
     dataset: Dataset | None = None
     try:
-        dataset = _dataset(manifest, data_dir)
+        dataset = read_dataset(manifest.sweep, manifest, data_dir)
         yield _test_split_finding(experiment, manifest, dataset)
     except SweepError as error:
         yield Finding(check="data set", ok=False, text=f"{error}; scores are not computed again")
@@ -81,7 +81,7 @@ def retrain(experiment: Experiment, trial_id: str, *, data_dir: str | None = Non
     moved = _changes([where for _, where in recorded.fingerprints], here)
     with tempfile.TemporaryDirectory(prefix="sweep-verify-") as folder:
         copy = Experiment(LocalStorage(folder))
-        run_trial(trials[trial_id], _dataset(manifest, data_dir), copy, **options)
+        run_trial(trials[trial_id], read_dataset(manifest.sweep, manifest, data_dir), copy, **options)
         again = copy.read_done(trial_id)
         assert again
         if moved:
@@ -96,13 +96,6 @@ def _manifest(experiment: Experiment) -> Manifest:
     if manifest is None:
         raise ExperimentError(f"{experiment.storage} has no manifest.json; it is no experiment")
     return manifest
-
-
-def _dataset(manifest: Manifest, data_dir: str | None) -> Dataset:
-    sweep = manifest.sweep
-    dataset = load_dataset(sweep.dataset, validation_size=sweep.validation_size, data_dir=data_dir)
-    check_dataset(dataset, manifest)
-    return dataset
 
 
 def _manifest_finding(manifest: Manifest) -> Finding:
@@ -166,11 +159,13 @@ def _recomputed(
     y_pred = logits.argmax(2).numpy()
     num_classes = len(dataset.class_names)
     confusions = [metrics.confusion_matrix(dataset.test.labels, row, num_classes) for row in y_pred]
+    # In its averages over classes sweep 0.1.0 counted one without test images as 0.
+    averages = 3 if len(np.unique(dataset.test.labels)) == num_classes else 0
     scores = [
-        (loss, metrics.accuracy(confusion), *metrics.class_scores(confusion).macro())
+        (loss, metrics.accuracy(confusion), *metrics.class_scores(confusion).macro()[:averages])
         for loss, confusion in zip(losses, confusions, strict=True)
     ]
-    expected = [(r.test_loss, r.test_accuracy, r.precision, r.recall, r.f1) for r in record.replicates]
+    expected = [(r.test_loss, r.test_accuracy, *(r.precision, r.recall, r.f1)[:averages]) for r in record.replicates]
     # Recorded predictions and recorded scores must agree wherever they are read.
     if [metrics.accuracy(confusion) for confusion in recorded.test_confusion] != [row[1] for row in expected]:
         problems.append("the recorded confusion matrices do not give the recorded accuracies")

@@ -1,13 +1,18 @@
+import hashlib
 import lzma
+import os
+import re
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torchvision.datasets
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.datasets import load_digits
 
-from sweep.datasets import load_dataset, validation_indices
+from sweep.datasets import data_files, file_states, load_dataset, validation_indices
 from sweep.datasets.idx import unpack
 from sweep.errors import DatasetError
 
@@ -119,7 +124,7 @@ def test_digits_are_split_in_a_fixed_way() -> None:
     dataset = load_dataset("digits", validation_size=200)
     assert (len(dataset.train.labels), len(dataset.validation.labels), len(dataset.test.labels)) == (1237, 200, 360)
     assert dataset.sha256 == load_dataset("digits").sha256
-    assert dataset.image_shape == (8, 8)
+    assert dataset.record.image_shape == (8, 8)
 
 
 def test_the_hash_is_that_of_the_images_whatever_the_split(cache: Path) -> None:
@@ -142,51 +147,85 @@ def test_validation_split_is_stratified_and_apart_from_training() -> None:
     assert np.abs(shares - 0.137).max() < 0.0126  # within one image of each class
 
 
-@pytest.mark.parametrize("size", [-1, 1788, 10_000])
-def test_a_validation_split_that_leaves_nothing_is_refused(size: int) -> None:
-    with pytest.raises(DatasetError, match=r"choose at most \d+"):
-        load_dataset("digits", validation_size=size)
-
-
-def test_a_users_own_arrays_are_read(tmp_path: Path) -> None:
-    generator = np.random.default_rng(0)
-    file = tmp_path / "mine.npz"
-    x = generator.normal(size=(60, 5)).astype(np.float32)
-    np.savez(file, x_train=x[:40], y_train=np.arange(40) % 3, x_test=x[40:], y_test=np.arange(20) % 3)
-    dataset = load_dataset(str(file), validation_size=6)
-    assert (dataset.image_shape, dataset.class_names) == ((5,), ("0", "1", "2"))
-    np.testing.assert_array_equal(dataset.test.images, x[40:])
-    assert np.bincount(dataset.validation.labels).tolist() == [2, 2, 2]
-
-
 @pytest.mark.parametrize(
-    ("arrays", "message"),
+    ("name", "expected"),
     [
-        ({"x_train": np.zeros((4, 2))}, "has no array"),
-        ({"y_train": np.array([0, 1, 3, 1])}, "without gaps"),
-        ({"y_train": np.array([0.0, 1.0, 0.0, 1.0])}, "one whole number for each image"),
-        ({"y_train": np.array([0, 1])}, "one whole number for each image"),
-        ({"x_train": np.full((4, 2), np.nan)}, "finite numbers"),
-        ({"x_test": np.zeros((2, 3))}, "images of x_train are"),
+        ("mnist", {1: "35be322d", 137: "89dff732", 5000: "a41730ea", 10_000: "3753f0fd", 59_990: "c4645041"}),
+        ("digits", {1: "35be322d", 137: "f9bc80c6", 200: "a0876956", 400: "88fd4bfd", 1300: "440c7225"}),
     ],
 )
-def test_a_users_wrong_arrays_are_one_line(tmp_path: Path, arrays: dict, message: str) -> None:
-    right = {
-        "x_train": np.zeros((4, 2)),
-        "y_train": np.array([0, 1, 0, 1]),
-        "x_test": np.zeros((2, 2)),
-        "y_test": np.array([0, 1]),
+def test_the_split_of_the_built_in_sets_stays_bit_for_bit(name: str, expected: dict[int, str]) -> None:
+    labels = load_dataset(name).train.labels
+    hashes = {
+        size: hashlib.sha256(validation_indices(labels, size).astype("<i8").tobytes()).hexdigest()[:8]
+        for size in expected
     }
-    file = tmp_path / "wrong.npz"
-    np.savez(file, **({"x_train": right["x_train"]} if message == "has no array" else {**right, **arrays}))
-    with pytest.raises(DatasetError) as caught:
-        load_dataset(str(file))
-    assert message in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert hashes == expected
 
 
-def test_a_file_that_is_no_npz_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "no.npz").write_bytes(b"not a zip")
-    for name in ("no.npz", "missing.npz"):
-        with pytest.raises(DatasetError, match="cannot read"):
-            load_dataset(str(tmp_path / name))
+@pytest.mark.parametrize("size", [-1, 1428, 1788, 10_000])
+def test_a_validation_split_that_leaves_nothing_is_refused(size: int) -> None:
+    with pytest.raises(DatasetError, match="such as 1427" if size > 0 else "such as 0"):
+        load_dataset("digits", validation_size=size)
+    assert len(load_dataset("digits", validation_size=1427).train.labels) == 10
+
+
+@given(st.lists(st.integers(1, 40), min_size=2, max_size=6), st.integers(0, 150))
+@settings(deadline=None)
+def test_every_class_keeps_a_training_image_or_a_size_that_keeps_one_is_named(counts: list[int], size: int) -> None:
+    labels = np.repeat(np.arange(len(counts)), counts)
+
+    def left(size: int) -> int:
+        return int(np.bincount(np.delete(labels, validation_indices(labels, size)), minlength=len(counts)).min())
+
+    named = size
+    try:
+        assert left(size) > 0
+    except DatasetError as refused:
+        named = int(re.findall(r"such as (\d+)", str(refused))[0])
+        assert named < size
+    assert left(named) > 0
+
+
+def test_the_only_training_image_of_a_class_is_not_taken() -> None:
+    labels = np.array([0] * 100 + [1])
+    assert 100 not in validation_indices(labels, 50)
+    with pytest.raises(DatasetError, match="validation_size is 99, which leaves a class without training images"):
+        validation_indices(labels, 99)
+
+
+def test_built_in_sets_are_described_and_not_doubted() -> None:
+    record = load_dataset("mnist", validation_size=5000).record
+    assert record.values == "uint8 from 0 to 255, scaled from 0..255 to -1..1"
+    assert record.class_counts["train"][:2] == [5429, 6180]
+    assert [sum(counts) for counts in record.class_counts.values()] == [55_000, 5_000, 10_000]
+    assert (record.doubts, load_dataset("digits", validation_size=200).record.doubts) == ((), ())
+    (doubt,) = load_dataset("digits", validation_size=7).record.doubts
+    assert doubt.startswith("classes 0, 2, 8 have no validation images")
+
+
+def write_idx_files(folder: Path) -> None:
+    """Writes a small set in torchvision's layout, under the name of Fashion-MNIST."""
+    (folder / "FashionMNIST" / "raw").mkdir(parents=True)
+    for prefix, count in (("train", 40), ("t10k", 20)):
+        labels = np.arange(count, dtype=np.uint8) % 10
+        images = np.repeat(25 * labels, 4).reshape(count, 2, 2) + np.uint8(count)
+        for kind, values in (("images-idx3", images), ("labels-idx1", labels)):
+            sizes = np.array(values.shape, dtype=">u4").tobytes()
+            file = folder / "FashionMNIST" / "raw" / f"{prefix}-{kind}-ubyte"
+            file.write_bytes(bytes([0, 0, 8, values.ndim]) + sizes + values.tobytes())
+
+
+def test_files_that_could_change_are_known_by_size_and_times(tmp_path: Path) -> None:
+    assert load_dataset("digits").record.files == load_dataset("mnist").record.files == {}
+    write_idx_files(tmp_path)
+    found = load_dataset("fashion_mnist", data_dir=str(tmp_path)).record.files
+    assert sorted(found) == sorted(map(str, (tmp_path / "FashionMNIST" / "raw").iterdir()))
+    assert data_files("mnist", data_dir="here")[0] == Path("here/MNIST/raw/train-images-idx3-ubyte")
+    file = tmp_path / "d.npz"
+    file.write_bytes(b"one")
+    before = file_states([file, tmp_path / "missing"])
+    assert list(before) == [str(file)]
+    file.write_bytes(b"two")
+    os.utime(file, ns=(0, before[str(file)][1]))
+    assert file_states([file]) != before  # though of the same size and time of writing

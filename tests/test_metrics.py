@@ -32,6 +32,13 @@ def test_a_class_that_is_never_predicted_scores_zero_without_a_warning() -> None
     assert scores.f1.tolist() == [0.8, 0, 0]
 
 
+def test_averages_leave_out_classes_that_do_not_occur() -> None:
+    # Class 1 has images and is never predicted, class 2 is predicted and has none: both occur. Class 3 does not.
+    confusion = np.array([[2, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    np.testing.assert_allclose(metrics.class_scores(confusion).macro(), [2 / 9, 1 / 3, 4 / 15])
+    np.testing.assert_allclose(metrics.class_scores(confusion).weighted(), [1 / 3, 1 / 2, 2 / 5])
+
+
 def test_no_images_give_no_accuracy() -> None:
     assert np.isnan(metrics.accuracy(np.zeros((3, 3), dtype=int)))
 
@@ -39,10 +46,11 @@ def test_no_images_give_no_accuracy() -> None:
 @given(PAIRS)
 def test_scores_agree_with_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     y_true, y_pred = (np.array(values) for values in zip(*pairs, strict=True))
-    confusion = metrics.confusion_matrix(y_true, y_pred, 4)
-    np.testing.assert_array_equal(confusion, confusion_matrix(y_true, y_pred, labels=range(4)))
+    confusion = metrics.confusion_matrix(y_true, y_pred, 5)
+    np.testing.assert_array_equal(confusion, confusion_matrix(y_true, y_pred, labels=range(5)))
     np.testing.assert_allclose(metrics.accuracy(confusion), accuracy_score(y_true, y_pred))
     scores = metrics.class_scores(confusion)
     for average, ours in (("macro", scores.macro()), ("weighted", scores.weighted())):
-        theirs = precision_recall_fscore_support(y_true, y_pred, labels=range(4), average=average, zero_division=0)[:3]
+        # Of its own accord it averages over the labels that are true or predicted.
+        theirs = precision_recall_fscore_support(y_true, y_pred, average=average, zero_division=0)[:3]
         np.testing.assert_allclose(ours, theirs)

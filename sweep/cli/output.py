@@ -92,10 +92,10 @@ def print_findings(findings: "Iterable[Finding]", when_ok: str) -> int:
 
 def print_plan(sweep: SweepConfig, data_dir: str | None) -> None:
     """Prints what a sweep would train."""
-    from sweep.datasets import load_dataset
+    from sweep.doctor import describe_classes, read_dataset
     from sweep.plan import disk_estimate_gb, make_manifest
 
-    dataset = load_dataset(sweep.dataset, validation_size=sweep.validation_size, data_dir=data_dir)
+    dataset = read_dataset(sweep, None, data_dir)
     manifest = make_manifest(sweep, dataset, name=sweep.name, command="", engine="reference", fingerprint={})
     table = Table(box=None, pad_edge=False)
     for heading in (*manifest.axes, "hidden layers", "parameters"):
@@ -111,6 +111,9 @@ def print_plan(sweep: SweepConfig, data_dir: str | None) -> None:
     print(
         f"{len(manifest.trials)} grid points x {len(sweep.seeds)} seeds = {models} models, {sweep.epochs} epochs each\n"
         f"{sizes.name}: {sizes.train_size:,} training, {sizes.validation_size:,} validation, "
-        f"{sizes.test_size:,} test images\n"
+        f"{sizes.test_size:,} test images; {sizes.values}\n"
+        f"{describe_classes(sizes)}\n"
         f"selection by {sweep.selection.replace('_', ' ')}; at most about {needed:.2f} GB on disk"
     )
+    for doubt in sizes.doubts:
+        print(f"doubtful: {doubt}")

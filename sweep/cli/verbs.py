@@ -31,7 +31,10 @@ AddressOption = Annotated[
     str | None, typer.Option(help="Ray cluster to join (host:port or auto); without it a private one is started.")
 ]
 DataDirOption = Annotated[
-    str | None, typer.Option(help="Folder with the data set in torchvision's layout; the user's cache without it.")
+    str | None,
+    typer.Option(
+        help="Folder with the data set in torchvision's layout, or with the .npz file; the user's cache without it."
+    ),
 ]
 SweepWords = Annotated[
     list[str] | None,
@@ -177,7 +180,7 @@ def report(
 def _split(words: list[str] | None) -> tuple[str, list[str]]:
     """Gives the sweep that is named first, or the default one, and the overrides."""
     given = list(words or [])
-    sweep_name = given.pop(0) if given and ("=" not in given[0] or given[0].endswith(".toml")) else "mnist"
+    sweep_name = given.pop(0) if given and ("=" not in given[0] or given[0].lower().endswith(".toml")) else "mnist"
     return sweep_name, given
 
 

@@ -8,8 +8,8 @@
 Imports the standard library and `sweep.errors` only, so that it loads in milliseconds on any machine.
 """
 
-from sweep.config.checks import ACTIVATIONS, LOSSES, check_experiment_name
-from sweep.config.reading import built_in_sweeps, load_sweep
+from sweep.config.checks import ACTIVATIONS, LOSSES, check_experiment_name, names_data_file
+from sweep.config.reading import built_in_sweeps, load_sweep, names_sweep_file
 from sweep.config.sweep import SweepConfig, differences
 from sweep.config.trial import AXES, HIDDEN_LAYERS, Resources, TrialConfig
 
@@ -25,4 +25,6 @@ __all__ = [
     "check_experiment_name",
     "differences",
     "load_sweep",
+    "names_data_file",
+    "names_sweep_file",
 ]

@@ -78,6 +78,17 @@ def check_experiment_name(name: str) -> str:
     return name
 
 
+def name_from_file(file: str) -> str:
+    """Gives the name that an experiment has after its sweep file: what a name cannot have becomes a dash."""
+    stem = re.sub(r"\.toml$", "", file, flags=re.IGNORECASE)
+    return re.sub(r"[^\w.+-]+|\.{2,}", "-", stem).strip("-_.+")[:100] or "sweep"
+
+
+def names_data_file(dataset: str) -> bool:
+    """Whether `dataset` is the path of an `.npz` file, and no name of a data set."""
+    return dataset.lower().endswith(".npz")
+
+
 def split_values(key: str, text: str) -> list[str]:
     """Splits the text `A,B` of an override."""
     items = [item.strip() for item in text.split(",")]
@@ -157,7 +168,9 @@ def _check_seeds(given: Any) -> tuple[int, ...]:
 
 
 def _check_dataset(dataset: str) -> str:
-    if dataset not in DATASETS and not dataset.endswith(".npz"):
+    if "://" in dataset:
+        raise ConfigError(f"dataset {dataset} is an address; an .npz file is read from a folder, copy it to one first")
+    if dataset not in DATASETS and not names_data_file(dataset):
         raise ConfigError(f"{unknown('dataset', dataset, DATASETS)}; or give the path of an .npz file")
     return dataset
 

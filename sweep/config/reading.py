@@ -1,12 +1,13 @@
 """Reads a built-in sweep or a TOML file, and applies `key=value` overrides."""
 
+import dataclasses
 import tomllib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from sweep.config.checks import RESOURCE_KEYS, TOP_LEVEL_KEYS, parse_value, split_values
+from sweep.config.checks import RESOURCE_KEYS, TOP_LEVEL_KEYS, name_from_file, parse_value, split_values
 from sweep.config.sweep import SweepConfig
 from sweep.config.trial import AXES
 from sweep.errors import ConfigError, unknown
@@ -28,12 +29,19 @@ def load_sweep(sweep: str, overrides: Sequence[str] = ()) -> SweepConfig:
         ConfigError: in one line, for anything that cannot be accepted.
     """
     tables = _read_tables(sweep)
+    folder = Path(sweep).parent if names_sweep_file(sweep) else Path()
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals:
             raise ConfigError(f"{text!r} is not an override; write key=value, such as epochs=3")
         _override(tables, key.strip(), value.strip())
-    return SweepConfig.from_json(tables)
+        folder = Path() if key.strip() == "dataset" else folder
+    return dataclasses.replace(SweepConfig.from_json(tables), folder=str(folder))
+
+
+def names_sweep_file(sweep: str) -> bool:
+    """Whether `sweep` is the path of a sweep file, and no name of a built-in sweep."""
+    return sweep.lower().endswith(".toml") or "/" in sweep
 
 
 def _sweep_folder() -> Any:
@@ -41,7 +49,7 @@ def _sweep_folder() -> Any:
 
 
 def _read_tables(sweep: str) -> dict[str, Any]:
-    is_path = sweep.endswith(".toml") or "/" in sweep
+    is_path = names_sweep_file(sweep)
     if not is_path and sweep not in built_in_sweeps():
         raise ConfigError(f"{unknown('sweep', sweep, built_in_sweeps())}; or give the path of a .toml file")
     try:
@@ -51,7 +59,7 @@ def _read_tables(sweep: str) -> dict[str, Any]:
         raise ConfigError(f"cannot read the sweep file {sweep}: {getattr(error, 'strerror', None) or error}") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"the sweep file {sweep} is not valid TOML: {error}") from None
-    tables.setdefault("name", Path(sweep).name.removesuffix(".toml"))
+    tables.setdefault("name", name_from_file(Path(sweep).name))
     return tables
 
 

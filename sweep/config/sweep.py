@@ -27,6 +27,8 @@ class SweepConfig:
         engine: auto, reference or stacked.
         protocol: "published" if the published table is what the report compares with, else "".
         resources: CPUs, GPUs, retries.
+        folder: From which a relative `dataset` is to be found: that of the sweep file, or the shell's where `dataset`
+            is an override; None if the sweep was read from an experiment. It decides no number.
     """
 
     name: str
@@ -40,6 +42,7 @@ class SweepConfig:
     engine: str
     protocol: str
     resources: Resources
+    folder: str | None = dataclasses.field(default=None, compare=False)
 
     @property
     def points(self) -> list[dict[str, Any]]:

@@ -35,6 +35,12 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sweep"
 
 
+def idx_files(kind: str, data_dir: str | None) -> list[Path]:
+    """The four files of a data set of torchvision's, there or not, by the name of its class."""
+    folder = Path(data_dir) if data_dir else cache_folder()
+    return [folder / kind / "raw" / file for file in _IDX_FILES]
+
+
 def read_mnist(data_dir: str | None) -> Raw:
     """Reads MNIST from `data_dir` or the cache; where it is missing it is unpacked first.
 

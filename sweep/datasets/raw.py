@@ -1,5 +1,6 @@
 """A data set as it was read, and the rule by which images are set aside."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,16 @@ DIGITS = tuple(str(digit) for digit in range(10))
 
 @dataclass(frozen=True, kw_only=True)
 class Raw:
-    """A data set as read; `largest` is the pixel value that stands for full intensity, 0 to leave values alone."""
+    """A data set as read, training and test images in one meaning.
+
+    Attributes:
+        train_images: `[N, ...]`, images along the first axis.
+        train_labels: `[N]`.
+        test_images: Likewise.
+        test_labels: Likewise.
+        class_names: In the order of the labels.
+        largest: The pixel value that stands for full intensity, 0 to leave values alone.
+    """
 
     train_images: Pixels
     train_labels: Labels
@@ -31,23 +41,42 @@ def validation_indices(labels: Labels, validation_size: int) -> NDArray[np.int64
     through the class in the data set's own order. So the rule depends on nothing but the labels and the size.
 
     Raises:
-        DatasetError: if no training image of some class would be left.
+        DatasetError: if no training image of some class would be left, with a size that leaves one.
     """
     classes, counts = np.unique(labels, return_counts=True)
-    if not 0 <= validation_size <= len(labels) - len(classes):
+    if not _leaves_some(counts, validation_size):
+        fits, does_not = 0, min(validation_size, len(labels))
+        while does_not - fits > 1:
+            middle = (fits + does_not) // 2
+            fits, does_not = (middle, does_not) if _leaves_some(counts, middle) else (fits, middle)
         raise DatasetError(
-            f"validation_size is {validation_size}, but the data set has {len(labels)} training images in "
-            f"{len(classes)} classes; choose at most {len(labels) - len(classes)}"
+            f"validation_size is {validation_size}, which leaves a class without training images: there are "
+            f"{len(labels):,} in {len(classes)} classes, {counts.min():,} in the smallest; choose another, such as "
+            f"{fits or '0 (and selection=train_accuracy)'}"
         )
-    shares = counts * validation_size / len(labels)
-    quotas = np.floor(shares).astype(np.int64)
-    by_remainder = np.argsort(quotas - shares, kind="stable")
-    quotas[by_remainder[: validation_size - quotas.sum()]] += 1
     chosen = [
         np.flatnonzero(labels == label)[np.arange(quota) * count // max(quota, 1)]
-        for label, count, quota in zip(classes, counts, quotas, strict=True)
+        for label, count, quota in zip(classes, counts, _quotas(counts, validation_size), strict=True)
     ]
     return np.sort(np.concatenate(chosen))
+
+
+def _quotas(counts: NDArray[np.int64], validation_size: int) -> NDArray[np.int64]:
+    shares = counts * validation_size / counts.sum()
+    quotas: NDArray[np.int64] = np.floor(shares).astype(np.int64)
+    by_remainder = np.argsort(quotas - shares, kind="stable")
+    quotas[by_remainder[: validation_size - quotas.sum()]] += 1
+    return quotas
+
+
+def _leaves_some(counts: NDArray[np.int64], validation_size: int) -> bool:
+    return 0 <= validation_size < counts.sum() and bool((_quotas(counts, validation_size) < counts).all())
+
+
+def few(images: Pixels) -> Pixels:
+    """Gives some of the images, evenly over all: about 2,000,000 values, enough to know what they are like."""
+    wanted = max(20, 2_000_000 // math.prod(images.shape[1:]))
+    return images[:: max(1, len(images) // wanted)]
 
 
 def brief(error: Exception) -> str:

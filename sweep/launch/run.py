@@ -13,8 +13,8 @@ from types import FrameType
 from typing import NoReturn
 
 from sweep.config import SweepConfig, TrialConfig
-from sweep.datasets import Dataset, load_dataset
-from sweep.doctor import check_dataset, check_space, check_storage, check_versions
+from sweep.datasets import Dataset
+from sweep.doctor import check_space, check_storage, check_versions, compare_data, find_data_file, read_dataset
 from sweep.errors import ClusterLostError, ResourceError, StorageError
 from sweep.launch.left import trials_left, wanted_manifest
 from sweep.launch.outcome import Outcome, read_outcome
@@ -39,6 +39,8 @@ def run_sweep(sweep: SweepConfig, launch: Launch, display: Display) -> Outcome:
     # Hashes are checked once: here only if nothing else says that there is something to do.
     whole = launch.only_failed or (manifest and read_outcome(experiment, manifest).complete)
     if manifest and whole and not trials_left(experiment, manifest, launch):
+        if reason := compare_data(sweep, manifest, launch.data_dir):
+            display.warn(f"whether the data are still those of the experiment was not compared: {reason}")
         return read_outcome(experiment, manifest)
     run = _Run(sweep, launch, display, made=manifest is not None)
     with run.signals(), experiment.storage.no_empty_folders():
@@ -74,7 +76,7 @@ class _Run:
         if not self._launch.address:
             check_resources(resources, [local_node(gpus=resources.num_gpus not in ("auto", 0))])
         self._display.say("joining Ray" if self._launch.address else "starting Ray")
-        object_store_gb = _object_store_gb(self._sweep.dataset)
+        object_store_gb = _object_store_gb(find_data_file(self._sweep, manifest, self._launch.data_dir))
         cluster = Cluster(self._launch.address, object_store_gb=object_store_gb, on_lost=self._ray_lost)
         # Ray waits for its processes for seconds; torch is imported and the data read meanwhile.
         with ThreadPoolExecutor(1) as pool:
@@ -90,6 +92,8 @@ class _Run:
                 if manifest and resources.num_gpus == "auto" and manifest.fingerprint["device"] == "cpu":
                     num_gpus = 0.0  # an experiment stays on the kind of device it began on, unless told otherwise
                 dataset = loading.result()
+                for doubt in dataset.record.doubts:
+                    self._display.warn(doubt)
                 if not manifest:
                     manifest = self._make_manifest(dataset, num_gpus)
                     left = list(manifest.trials)
@@ -117,11 +121,7 @@ class _Run:
         if not manifest and not self._launch.address:
             import sweep.trial  # noqa: F401  (torch takes seconds to import; this thread has them)
 
-        dataset = load_dataset(
-            self._sweep.dataset, validation_size=self._sweep.validation_size, data_dir=self._launch.data_dir
-        )
-        check_dataset(dataset, manifest)
-        return dataset
+        return read_dataset(self._sweep, manifest, self._launch.data_dir)
 
     def _make_manifest(self, dataset: Dataset, num_gpus: float) -> Manifest:
         resources = self._sweep.resources
@@ -235,10 +235,6 @@ class _Run:
         os._exit(exit_code)
 
 
-def _object_store_gb(dataset: str) -> float:
+def _object_store_gb(data_file: str | None) -> float:
     # Room for float32 images of the built-in sets; a compressed .npz of bytes grows by about ten.
-    return (
-        max(0.5, 10 * Path(dataset).stat().st_size / 1e9)
-        if dataset.endswith(".npz") and Path(dataset).exists()
-        else 0.5
-    )
+    return max(0.5, 10 * Path(data_file).stat().st_size / 1e9) if data_file else 0.5

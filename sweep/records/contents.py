@@ -6,7 +6,7 @@ Axis letters: R replicates, N test images, C classes, E epochs.
 import itertools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +20,21 @@ HISTORY_METRICS = ("train_loss", "train_accuracy", "validation_loss", "validatio
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetRecord:
-    """What a reader needs to know of the data set: its hash, sizes of its splits, and names of its classes."""
+    """What a reader needs to know of the data set; what has a default is not in the records of sweep 0.1.0.
+
+    Attributes:
+        name: As asked for.
+        sha256: Of all images and labels as read.
+        class_names: In the order of the labels.
+        image_shape: Of one image; its product is the number of inputs.
+        train_size: Number of images, and so on.
+        validation_size: See train_size.
+        test_size: See train_size.
+        values: Type, range and scaling, in words.
+        class_counts: Number of images of each class in train, validation and test.
+        doubts: What looks like a mistake in it, a sentence each.
+        files: Size and times of its files by absolute path, as `sweep.datasets.file_states` gave them.
+    """
 
     name: str
     sha256: str
@@ -29,6 +43,10 @@ class DatasetRecord:
     train_size: int
     validation_size: int
     test_size: int
+    values: str = ""
+    class_counts: Mapping[str, list[int]] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
+    files: Mapping[str, list[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sweep.figures import Picture, broken, confusion_matrix, difference_matrix, image_strip, wall
 from sweep.report.document import Block, Drawing, Paragraph, Section, Table, section
 from sweep.report.findings import MOST_SHOWN, Analysis
-from sweep.report.formats import percent, several
+from sweep.report.formats import NONE, percent, several
 from sweep.report.images import TestImages
 from sweep.tables import level_name
 
@@ -81,12 +81,11 @@ def _tables(images: TestImages) -> list[Block | None]:
         ]
     )
     scores = images.classes
+    shown = {"precision (%)": scores.precision, "recall (%)": scores.recall, "F1 (%)": scores.f1}
     classes = pd.DataFrame(
         {
             "class": name,
-            "precision (%)": percent(float(scores.precision[c])),
-            "recall (%)": percent(float(scores.recall[c])),
-            "F1 (%)": percent(float(scores.f1[c])),
+            **{title: percent(float(score[c])) if scores.support[c] else NONE for title, score in shown.items()},
             "images": f"{int((images.y_true == c).sum()):,}",
         }
         for c, name in enumerate(images.class_names)

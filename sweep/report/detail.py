@@ -23,6 +23,7 @@ def details(analysis: Analysis) -> tuple[Sentence, ...]:
         _factors(analysis),
         _interaction(analysis),
         _more(analysis),
+        _never_predicted(analysis),
     ]
     return tuple(sentence for sentence in sentences if sentence)
 
@@ -160,3 +161,17 @@ def _more(analysis: Analysis) -> Sentence | None:
     )
     more = f", {several(needed, 'seed')} in total one of {margin}" if needed > now else ""
     return Sentence(topic="more", text=f"{text}{more} (power 80 %).", numbers=numbers)
+
+
+def _never_predicted(analysis: Analysis) -> Sentence | None:
+    """Of the others; those of the selected one stand in the verdict."""
+    others = analysis.images.predicted[1:] if analysis.images else ()
+    concerned = sum(bool(one.never.any()) for one in others)
+    if not concerned:
+        return None
+    predict = "predicts" if concerned == 1 else "predict"
+    text = (
+        f"Of {several(len(others), 'other configuration')}, {concerned} never {predict} some class of the test images, "
+        "in one seed or more."
+    )
+    return Sentence(topic="never_predicted", text=text, numbers={"others": len(others), "concerned": concerned})

@@ -3,6 +3,7 @@
 Reads the predictions one trial at a time. Axis letters: S shared seeds, N test images, C classes.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.metrics import ClassScores, class_scores
-from sweep.records import ExperimentRecords, Predictions
+from sweep.records import DoneRecord, ExperimentRecords, Predictions
 from sweep.tables import Configuration, Grid
 
 
@@ -23,12 +24,14 @@ class Predicted:
         correct: Whether each replicate is right about each image, `[S, N]`.
         confusion: `[C, C]` counts over all seeds, rows true, columns predicted.
         mistaken_for: The wrong class that most replicates predict, `[N]`; of equals, the smallest.
+        never: Whether a replicate never predicts a class that has test images, `[S, C]`.
     """
 
     configuration: Configuration
     correct: NDArray[np.bool_]
     confusion: NDArray[np.int64]
     mistaken_for: NDArray[np.int64]
+    never: NDArray[np.bool_]
 
     @property
     def wrong(self) -> NDArray[np.bool_]:
@@ -114,22 +117,54 @@ def read_test_images(records: ExperimentRecords, grid: Grid, ranked: Sequence[Co
     )
 
 
+def average_over_occurring(records: ExperimentRecords) -> ExperimentRecords:
+    """Gives records whose macro averages leave out classes that do not occur, where sweep 0.1.0 counted them as 0.
+
+    Predictions are read only if the test split lacks a class.
+    """
+    if all(records.manifest.dataset.class_counts.get("test", [0])):
+        return records
+    try:
+        if len(np.unique(records.experiment.read_test_split()[1])) == len(records.manifest.dataset.class_names):
+            return records
+        return dataclasses.replace(
+            records, done={name: _averaged(records, done) for name, done in records.done.items()}
+        )
+    except (FileNotFoundError, ValueError):
+        return records  # whoever needs them says that they are not there
+
+
+def _averaged(records: ExperimentRecords, done: DoneRecord) -> DoneRecord:
+    confusions = records.experiment.read_predictions(done.trial_id).test_confusion
+    replicates = []
+    for replicate, confusion in zip(done.replicates, confusions, strict=True):
+        precision, recall, f1 = class_scores(confusion).macro()
+        replicates.append(dataclasses.replace(replicate, precision=precision, recall=recall, f1=f1))
+    return dataclasses.replace(done, replicates=tuple(replicates))
+
+
 def _predicted(
     records: ExperimentRecords, configuration: Configuration, y_true: NDArray[np.int64], classes: int
 ) -> Predicted:
     read: dict[str, Predictions] = {}
-    rows, confusion = [], np.zeros((classes, classes), dtype=np.int64)
+    rows, never, confusion = [], [], np.zeros((classes, classes), dtype=np.int64)
     for replicate in configuration.replicates:
         if replicate.trial_id not in read:
             read[replicate.trial_id] = records.experiment.read_predictions(replicate.trial_id)
         predictions = read[replicate.trial_id]
         rows.append(predictions.y_pred[replicate.row])
-        confusion += predictions.test_confusion[replicate.row]
+        counts = predictions.test_confusion[replicate.row]
+        never.append(counts.any(axis=1) & ~counts.any(axis=0))
+        confusion += counts
     y_pred = np.stack(rows)
     votes = np.stack([(y_pred == label).sum(axis=0) for label in range(classes)])
     votes[y_true, np.arange(len(y_true))] = -1
     return Predicted(
-        configuration=configuration, correct=y_pred == y_true, confusion=confusion, mistaken_for=votes.argmax(axis=0)
+        configuration=configuration,
+        correct=y_pred == y_true,
+        confusion=confusion,
+        mistaken_for=votes.argmax(axis=0),
+        never=np.stack(never),
     )
 
 

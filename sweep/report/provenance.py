@@ -28,6 +28,7 @@ def provenance_section(records: ExperimentRecords) -> Section:
         ("training time", _training_time(records)),
         ("data set", f"{manifest.dataset.name}, SHA-256 `{manifest.dataset.sha256}`"),
         ("images", _sizes(records)),
+        ("values", manifest.dataset.values or "unknown"),
         ("engine", ", ".join(sorted({trial.engine for trial in manifest.trials}))),
         ("failures and retries", _failures(records)),
         ("not bit-exact", _moved(records)),

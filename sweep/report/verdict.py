@@ -7,6 +7,8 @@ Nothing is computed here that the analysis does not hold. Every numeral in a sen
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from sweep.report.findings import Analysis
 from sweep.report.formats import listed, p_equals, percent, percent_range, points, several
 from sweep.stats import TermEffects
@@ -19,7 +21,7 @@ class Sentence:
     """A claim.
 
     Attributes:
-        topic: What it is about; in the verdict state, selected, others or axes.
+        topic: What it is about; in the verdict state, selected, others, axes or doubts.
         text: For people; `**bold**` and nothing else.
         numbers: What it rests on by name: shares in [0, 1], differences, counts, p-values, words.
     """
@@ -32,9 +34,9 @@ class Sentence:
 def verdict(analysis: Analysis) -> tuple[Sentence, ...]:
     """Says what is selected, what cannot be told from it, and what matters and would settle more.
 
-    An unfinished experiment says so before these two or three sentences.
+    An unfinished experiment says so before these two or three sentences, doubtful data or predictions after them.
     """
-    sentences = [_state(analysis), _selected(analysis), _others(analysis), _axes(analysis)]
+    sentences = [_state(analysis), _selected(analysis), _others(analysis), _axes(analysis), _doubts(analysis)]
     return tuple(sentence for sentence in sentences if sentence)
 
 
@@ -164,6 +166,23 @@ def _axes(analysis: Analysis) -> Sentence | None:
     else:
         claim += _what_combines(analysis, numbers)
     return Sentence(topic="axes", text=f"{claim}; {_what_settles(analysis, numbers)}.", numbers=numbers)
+
+
+def _doubts(analysis: Analysis) -> Sentence | None:
+    """What looks like a mistake in the data, and classes that the selected configuration does not know."""
+    doubts = list(analysis.manifest.dataset.doubts)
+    numbers: Numbers = {f"doubt_{number}": doubt for number, doubt in enumerate(doubts)}
+    if analysis.images and analysis.images.predicted[0].never.any():
+        selected = analysis.images.predicted[0]
+        never = np.flatnonzero(selected.never.any(axis=0))
+        names = listed([f"class {analysis.images.class_names[label]}" for label in never])
+        seeds, concerned = len(selected.never), int(selected.never.any(axis=1).sum())
+        numbers |= {"seeds": seeds, "concerned": concerned, "classes": names}
+        which = f" in {concerned} of {several(seeds, 'seed')}" if seeds > 1 else ""
+        doubts.append(f"the selected configuration never predicts {names}{which}")
+    if not doubts:
+        return None
+    return Sentence(topic="doubts", text=f"**Doubtful:** {'; '.join(doubts)}.", numbers=numbers)
 
 
 def _what_matters(analysis: Analysis, numbers: Numbers) -> str:

@@ -17,6 +17,7 @@ from sweep.report.files import write_files
 from sweep.report.findings import Analysis
 from sweep.report.formats import several
 from sweep.report.grid import grid_section
+from sweep.report.images import average_over_occurring
 from sweep.report.page import page
 from sweep.report.provenance import provenance_section
 from sweep.report.ranking import ranking_section
@@ -28,7 +29,7 @@ from sweep.tables import booktabs, csv, history_table, results_table
 
 def write(experiments: Sequence[Experiment], out: Path) -> Path:
     """Writes the report of one or several experiments; see `sweep.report.write_report`."""
-    records = [read_records(experiment) for experiment in experiments]
+    records = [average_over_occurring(read_records(experiment)) for experiment in experiments]
     if len(records) == 1:
         return _write_one(records[0], out)[1]
     from sweep.report.together import together

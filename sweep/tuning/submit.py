@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sweep.config import check_experiment_name, load_sweep
+from sweep.config import SweepConfig, check_experiment_name, load_sweep, names_data_file, names_sweep_file
 from sweep.errors import ClusterLostError, ConfigError, ResourceError, UserError
 from sweep.storage import open_storage
 
@@ -72,11 +72,11 @@ def make_job(
     sweep = load_sweep(sweep_name, overrides)
     check_experiment_name(name or sweep.name)
     files = {}
-    if sweep_name.endswith(".toml") or "/" in sweep_name:
+    if names_sweep_file(sweep_name):
         files[Path(sweep_name).name] = Path(sweep_name)
         sweep_name = f"./{Path(sweep_name).name}"
-    if sweep.dataset.endswith(".npz") and not Path(sweep.dataset).is_absolute():
-        files[sweep.dataset] = _data_file(sweep.dataset)
+    if names_data_file(sweep.dataset) and not Path(sweep.dataset).is_absolute() and not data_dir:
+        files[sweep.dataset] = _data_file(sweep)
     for option, path in (("--storage", storage), ("--data-dir", data_dir)):
         if path and not re.match("/|[a-z0-9]+://", path):
             raise ConfigError(
@@ -251,12 +251,12 @@ def _check_address(address: str) -> None:
         ) from None
 
 
-def _data_file(dataset: str) -> Path:
-    file = Path(dataset)
-    if ".." in file.parts or not file.is_file():
+def _data_file(sweep: SweepConfig) -> Path:
+    file = Path(sweep.folder or "", sweep.dataset)
+    if ".." in Path(sweep.dataset).parts or not file.is_file():
         raise ConfigError(
-            f"the data file {dataset} cannot travel with the job; name one in this folder, or give the absolute path "
-            "of one that all nodes of the cluster share"
+            f"the data file {file} cannot travel with the job; name one in the sweep file's folder, or give the "
+            "absolute path of one that all nodes of the cluster share"
         )
     return file
 
