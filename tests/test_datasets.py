@@ -10,6 +10,7 @@ import pytest
 import torchvision.datasets
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from own_data import write_idx_files
 from sklearn.datasets import load_digits
 
 from sweep.datasets import data_files, file_states, load_dataset, validation_indices
@@ -202,18 +203,6 @@ def test_built_in_sets_are_described_and_not_doubted() -> None:
     assert (record.doubts, load_dataset("digits", validation_size=200).record.doubts) == ((), ())
     (doubt,) = load_dataset("digits", validation_size=7).record.doubts
     assert doubt.startswith("classes 0, 2, 8 have no validation images")
-
-
-def write_idx_files(folder: Path) -> None:
-    """Writes a small set in torchvision's layout, under the name of Fashion-MNIST."""
-    (folder / "FashionMNIST" / "raw").mkdir(parents=True)
-    for prefix, count in (("train", 40), ("t10k", 20)):
-        labels = np.arange(count, dtype=np.uint8) % 10
-        images = np.repeat(25 * labels, 4).reshape(count, 2, 2) + np.uint8(count)
-        for kind, values in (("images-idx3", images), ("labels-idx1", labels)):
-            sizes = np.array(values.shape, dtype=">u4").tobytes()
-            file = folder / "FashionMNIST" / "raw" / f"{prefix}-{kind}-ubyte"
-            file.write_bytes(bytes([0, 0, 8, values.ndim]) + sizes + values.tobytes())
 
 
 def test_files_that_could_change_are_known_by_size_and_times(tmp_path: Path) -> None:
