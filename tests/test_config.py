@@ -1,5 +1,6 @@
 import itertools
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from sweep.config import (
     differences,
     load_sweep,
 )
+from sweep.config.checks import name_from_file
 from sweep.errors import ConfigError
 
 
@@ -150,6 +152,41 @@ def test_a_name_that_could_leave_the_storage_path_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", ["mnist", "mnist-2", "Größe_1", "v1.2"])
 def test_a_plain_name_is_accepted(name: str) -> None:
     assert check_experiment_name(name) == name
+
+
+def test_a_data_file_belongs_to_the_folder_of_whoever_names_it(tmp_path: Path) -> None:
+    file = tmp_path / "a, b" / "x=1 #ü.TOML"
+    file.parent.mkdir()
+    file.write_text('dataset = "d.npz"\n')
+    sweep = load_sweep(str(file))
+    assert (sweep.dataset, sweep.folder) == ("d.npz", str(file.parent))
+    sweep = load_sweep(str(file), ["dataset=e,1=2.NPZ"])
+    assert (sweep.dataset, sweep.folder) == ("e,1=2.NPZ", ".")
+    assert load_sweep("smoke", ["dataset=64.npz"]).dataset == "64.npz"
+    assert load_sweep("smoke", ["dataset=64.npz"]).folder == "."
+    assert SweepConfig.from_json(sweep.to_json()).folder is None
+    assert SweepConfig.from_json(sweep.to_json()) == sweep  # what is the same sweep does not depend on where it lies
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("mine.toml", "mine"), ("MINE.TOML", "MINE"), ("a b, #1.toml", "a-b-1"), ("größe=2.toml", "größe-2")],
+)
+def test_an_experiment_is_named_after_its_sweep_file_whatever_that_is_called(
+    tmp_path: Path, file: str, name: str
+) -> None:
+    (tmp_path / file).write_text("")
+    assert check_experiment_name(load_sweep(str(tmp_path / file)).name) == name
+
+
+@given(st.text(max_size=120))
+def test_any_file_gives_a_name_that_an_experiment_can_have(stem: str) -> None:
+    assert check_experiment_name(name_from_file(f"{stem}.toml"))
+
+
+def test_a_data_file_at_an_address_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ConfigError, match="copy it"):
+        load_sweep("smoke", ["dataset=s3://bucket/d.npz"])
 
 
 @pytest.mark.parametrize("name", ["mnist", "published", "smoke"])

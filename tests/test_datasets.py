@@ -216,5 +216,5 @@ def test_files_that_could_change_are_known_by_size_and_times(tmp_path: Path) -> 
     before = file_states([file, tmp_path / "missing"])
     assert list(before) == [str(file)]
     file.write_bytes(b"two")
-    os.utime(file, ns=(0, before[str(file)][1]))
+    os.utime(file, ns=(0, int(before[str(file)].split()[1])))
     assert file_states([file]) != before  # though of the same size and time of writing

@@ -2,11 +2,13 @@ import csv
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from made_up import made_up_sweep, write_experiment
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from sweep.records import read_records
 from sweep.report import write_report
@@ -75,6 +77,43 @@ def check_report(out):
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     assert size < 2_000_000
     return readme, page
+
+
+def test_scores_of_a_test_split_that_lacks_a_class_are_those_of_scikit_learn(tmp_path, rng):
+    """Also of an experiment whose records count the class as 0, as sweep 0.1.0 did."""
+    y_true = np.arange(400) % 9
+    sweep = made_up_sweep(axes={"depth": ["deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]}, seeds=[0, 1])
+    split = (rng.integers(0, 256, (400, 8, 8), dtype=np.uint8), y_true)
+    experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep, test_split=split)
+    for trial_id, done in read_records(experiment).done.items():
+        predictions = experiment.read_predictions(trial_id)
+        y_pred = np.where(predictions.y_pred == 9, 0, predictions.y_pred)
+        counts = np.stack([confusion_matrix(y_true, row, labels=range(10)) for row in y_pred])
+        experiment.write_predictions(trial_id, replace(predictions, y_pred=y_pred, test_confusion=counts))
+        old = [averages(y_true, row, labels=range(10)) for row in y_pred]
+        replicates = [
+            replace(replicate, precision=precision, recall=recall, f1=f1)
+            for replicate, (precision, recall, f1) in zip(done.replicates, old, strict=True)
+        ]
+        experiment.write_done(replace(done, replicates=tuple(replicates)))
+    out = write_report([experiment], tmp_path / "out").parent
+    with (out / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4
+    for row in rows:
+        y_pred = experiment.read_predictions(row["trial_id"]).y_pred[int(row["seed"])]
+        ours = [float(row[name]) for name in ("precision", "recall", "f1")]
+        np.testing.assert_allclose(ours, averages(y_true, y_pred))
+        assert ours[1] > 0.9 > averages(y_true, y_pred, labels=range(10))[1]
+    with (out / "tables" / "classes.csv").open() as file:
+        classes = list(csv.DictReader(file))
+    assert [row["images"] == "0" for row in classes] == [False] * 9 + [True]
+    for column in ("precision (%)", "recall (%)", "F1 (%)"):
+        assert [row[column] == "–" for row in classes] == [False] * 9 + [True]
+
+
+def averages(y_true, y_pred, labels=None):
+    return precision_recall_fscore_support(y_true, y_pred, labels=labels, average="macro", zero_division=0)[:3]
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Whoever reads only the verdict is not misled: every sentence is traced to numbers worked out here anew."""
 
+import dataclasses
 import hashlib
 import math
 import re
@@ -9,6 +10,7 @@ import pytest
 from made_up import made_up_sweep, write_experiment
 from statsmodels.stats.power import TTestPower
 
+from sweep.metrics import confusion_matrix
 from sweep.records import read_records
 from sweep.report.analysis import analyse
 from sweep.report.detail import details
@@ -278,3 +280,53 @@ def test_seeds_that_only_some_grid_points_have_are_named_and_not_used(tmp_path):
     plain = write_experiment(tmp_path / "plain", tie, rng=np.random.default_rng(0), sweep=sweep)
     without = analyse(read_records(plain), np.random.default_rng(0))
     assert [entry.scores for entry in analysis.entries] == [entry.scores for entry in without.entries]
+
+
+def without_class(experiment, trial_id, seeds, label):
+    """Lets the models of some seeds of a trial take one class for another."""
+    predictions, y_true = experiment.read_predictions(trial_id), experiment.read_test_split()[1]
+    y_pred = predictions.y_pred.copy()
+    y_pred[seeds] = np.where(y_pred[seeds] == label, (label + 1) % 10, y_pred[seeds])
+    confusion = np.stack([confusion_matrix(y_true, row, 10) for row in y_pred])
+    experiment.write_predictions(trial_id, dataclasses.replace(predictions, y_pred=y_pred, test_confusion=confusion))
+
+
+def test_classes_that_a_model_never_predicts_are_said(tmp_path):
+    sweep = made_up_sweep(axes=AXES)
+    experiment = write_experiment(tmp_path / "e", clear_winner, rng=np.random.default_rng(0), sweep=sweep)
+    ids = {(t.depth, t.activation): t.trial_id for t in experiment.read_manifest().trials}
+    without_class(experiment, ids["deep", "relu"], [1, 4], 7)
+    without_class(experiment, ids["deep", "tanh"], [0], 3)
+    analysis = analyse(read_records(experiment), np.random.default_rng(0))
+    told = {sentence.topic: sentence for sentence in verdict(analysis)}["doubts"]
+    assert told.numbers == {"seeds": 5, "concerned": 2, "classes": "class 7"}
+    assert "never predicts class 7 in 2 of 5 seeds" in told.text
+    check_numerals(told)
+    note = {sentence.topic: sentence for sentence in details(analysis)}["never_predicted"]
+    assert note.numbers == {"others": 8, "concerned": 1}
+    check_numerals(note)
+
+
+def test_a_class_without_test_images_is_not_called_one_that_is_never_predicted(tmp_path):
+    y_true = np.arange(400) % 9
+    experiment = write_experiment(
+        tmp_path / "e",
+        clear_winner,
+        rng=np.random.default_rng(0),
+        sweep=made_up_sweep(axes=AXES),
+        test_split=(np.zeros((400, 8, 8), dtype=np.uint8), y_true),
+    )
+    topics = [sentence.topic for sentence in verdict(analyse(read_records(experiment), np.random.default_rng(0)))]
+    assert topics == ["selected", "others", "axes"]
+
+
+def test_what_looks_wrong_in_the_data_is_said_in_the_verdict(tmp_path):
+    experiment = write_experiment(tmp_path / "e", tie, rng=np.random.default_rng(0), sweep=made_up_sweep(axes=AXES))
+    manifest = experiment.read_manifest()
+    doubts = ("class 3 has no test images", "values look unscaled: the largest is 255")
+    dataset = dataclasses.replace(manifest.dataset, doubts=doubts, values="float64 from 0 to 255")
+    experiment.write_manifest(dataclasses.replace(manifest, dataset=dataset))
+    told = verdict(analyse(read_records(experiment), np.random.default_rng(0)))[-1]
+    assert told.topic == "doubts"
+    assert all(doubt in told.text for doubt in doubts)
+    check_numerals(told)

@@ -200,6 +200,23 @@ def test_a_data_file_beside_the_sweep_file_travels_and_one_elsewhere_is_refused(
     assert set(make_job("mine.toml", ["dataset=/data/mine.npz"], storage="/shared").files) == {"mine.toml"}
 
 
+def test_a_data_file_travels_from_the_sweep_files_folder_to_the_same_place_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "a, b"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "D 1.NPZ").write_bytes(b"")
+    (folder / "x=1.TOML").write_text('dataset = "data/D 1.NPZ"\n')
+    job = make_job("a, b/x=1.TOML", [], storage="/shared")
+    assert job.files == {"x=1.TOML": Path("a, b/x=1.TOML"), "data/D 1.NPZ": Path("a, b/data/D 1.NPZ")}
+    assert job.words[:3] == ("sweep", "run", "./x=1.TOML")
+    with pytest.raises(ConfigError, match="cannot travel with the job"):
+        make_job("a, b/x=1.TOML", ["dataset=data/D 1.NPZ"], storage="/shared")  # it is not in the shell's folder
+    # With --data-dir it is found where all nodes see it.
+    assert set(make_job("a, b/x=1.TOML", [], storage="/shared", data_dir="/data").files) == {"x=1.TOML"}
+
+
 @pytest.mark.parametrize("options", [{"storage": "experiments"}, {"storage": "/shared", "data_dir": "data"}])
 def test_a_path_that_each_machine_reads_differently_is_refused(options: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match="an absolute path"):

@@ -182,3 +182,29 @@ def test_retraining_needs_a_finished_whole_trial(experiment: Experiment) -> None
     experiment.storage.delete(f"trials/{trial_id}/done.json")
     with pytest.raises(ExperimentError, match="is not finished; go on with: sweep resume smoke"):
         list(retrain(experiment, trial_id))
+
+
+def test_averages_that_count_an_absent_class_as_0_as_sweep_0_1_0_did_are_no_damage(tmp_path: Path) -> None:
+    file = tmp_path / "d.npz"
+    labels = np.arange(60) % 3
+    x = 9 * np.eye(3)[labels] + np.random.default_rng(0).normal(size=(60, 3))
+    np.savez(file, x_train=x, y_train=labels, x_test=x[labels != 2], y_test=labels[labels != 2])
+    sweep = load_sweep("smoke", [f"dataset={file}", *_WORDS[:2], "loss=hinge", "epochs=60", "validation_size=6"])
+    dataset = load_dataset(str(file), validation_size=6)
+    worker = describe_worker()
+    manifest = make_manifest(
+        sweep, dataset, name="e", command="", engine=worker.choose_engine("auto"), fingerprint=worker.fingerprint
+    )
+    experiment = Experiment(LocalStorage(tmp_path / "e"))
+    experiment.write_test_split(images=dataset.test_pixels, y_true=dataset.test.labels)
+    experiment.write_manifest(manifest)
+    (trial,) = manifest.trials
+    run_trial(trial, dataset, experiment)
+    assert bad(experiment) == []
+    done = experiment.read_done(trial.trial_id)
+    assert done
+    (replicate,) = done.replicates
+    assert (replicate.test_accuracy, replicate.recall) == (1, 1)
+    old = dataclasses.replace(replicate, precision=2 / 3, recall=2 / 3, f1=2 / 3)
+    experiment.write_done(dataclasses.replace(done, replicates=(old,)))
+    assert bad(experiment) == []

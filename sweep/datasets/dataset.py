@@ -1,5 +1,6 @@
 """A data set ready for training: scaled, split, hashed and described."""
 
+import contextlib
 import hashlib
 import math
 import os
@@ -101,22 +102,22 @@ def data_files(name: str, *, data_dir: str | None = None, file: str | None = Non
     return idx_files(kind, data_dir) if kind else []
 
 
-def file_states(files: list[Path]) -> dict[str, list[int]]:
-    """Gives, by absolute path, the size and the times (ns) at which content and inode of each file last changed.
+def file_states(files: list[Path]) -> dict[str, str]:
+    """Gives, by absolute path, a text that changes whenever a file does: its size and times, of content and of inode.
 
     A file that is not there is left out.
     """
     states = {}
     for file in files:
-        try:
+        with contextlib.suppress(OSError):
             found = file.stat()
-        except OSError:
-            continue
-        states[os.path.abspath(file)] = [found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+            # A record holds no path that is not UTF-8, which is then not found again where it is recorded.
+            path = os.path.abspath(file).encode(errors="backslashreplace").decode()
+            states[path] = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
     return states
 
 
-def _dataset(name: str, raw: Raw, validation_size: int, states: dict[str, list[int]]) -> Dataset:
+def _dataset(name: str, raw: Raw, validation_size: int, states: dict[str, str]) -> Dataset:
     validation = validation_indices(raw.train_labels, validation_size)
     train = np.setdiff1d(np.arange(len(raw.train_labels)), validation, assume_unique=True)
     splits = {

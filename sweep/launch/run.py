@@ -40,7 +40,7 @@ def run_sweep(sweep: SweepConfig, launch: Launch, display: Display) -> Outcome:
     whole = launch.only_failed or (manifest and read_outcome(experiment, manifest).complete)
     if manifest and whole and not trials_left(experiment, manifest, launch):
         if reason := compare_data(sweep, manifest, launch.data_dir):
-            display.warn(f"whether the data are still those of the experiment was not compared: {reason}")
+            display.warn(f"the data are not compared with those of the experiment: {reason}")
         return read_outcome(experiment, manifest)
     run = _Run(sweep, launch, display, made=manifest is not None)
     with run.signals(), experiment.storage.no_empty_folders():

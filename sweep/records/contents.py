@@ -33,7 +33,7 @@ class DatasetRecord:
         values: Type, range and scaling, in words.
         class_counts: Number of images of each class in train, validation and test.
         doubts: What looks like a mistake in it, a sentence each.
-        files: Size and times of its files by absolute path, as `sweep.datasets.file_states` gave them.
+        files: What its files were, by absolute path; see `sweep.datasets.file_states`.
     """
 
     name: str
@@ -46,7 +46,7 @@ class DatasetRecord:
     values: str = ""
     class_counts: Mapping[str, list[int]] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
-    files: Mapping[str, list[int]] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
