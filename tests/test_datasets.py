@@ -3,6 +3,7 @@ import lzma
 import os
 import re
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,27 @@ def test_a_truncated_idx_file_is_one_line(tmp_path: Path, cache: Path) -> None:
     file.write_bytes(file.read_bytes()[:100_000])
     with pytest.raises(DatasetError, match=r"a file in .*KMNIST/raw is broken") as caught:
         load_dataset("kmnist", data_dir=str(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [
+        ("t10k-labels-idx1-ubyte", lambda content: content[:-1] + bytes([10])),
+        ("t10k-images-idx3-ubyte", lambda content: content[:11] + bytes([4, 0, 0, 0, 1]) + content[16:]),
+        ("t10k-labels-idx1-ubyte", lambda content: content[:7] + bytes([19]) + content[8:-1]),
+        ("train-labels-idx1-ubyte", lambda content: b"<html>"),
+        ("train-labels-idx1-ubyte", lambda content: content[:3]),
+    ],
+)
+def test_idx_files_that_do_not_belong_together_are_one_line(
+    tmp_path: Path, file: str, change: Callable[[bytes], bytes]
+) -> None:
+    write_idx_files(tmp_path)
+    place = tmp_path / "FashionMNIST" / "raw" / file
+    place.write_bytes(change(place.read_bytes()))
+    with pytest.raises(DatasetError, match=r"a file in .*FashionMNIST/raw is broken") as caught:
+        load_dataset("fashion_mnist", data_dir=str(tmp_path))
     assert "\n" not in str(caught.value)
 
 

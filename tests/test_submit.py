@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from own_data import write_npz
 from packaging.requirements import Requirement
 
 from sweep.errors import ConfigError, StorageError
@@ -123,11 +124,13 @@ def _environment(more: Mapping[str, str]) -> dict[str, str]:
     return kept | {"PATH": path, "PYTHONPATH": modules, "RAY_worker_niceness": "0", "COLUMNS": "200"} | dict(more)
 
 
-def test_a_sweep_file_travels_and_the_log_comes_back(submit: Submit, tmp_path: Path) -> None:
+def test_a_sweep_file_and_its_data_file_travel_and_the_log_comes_back(submit: Submit, tmp_path: Path) -> None:
     awkward = "a $(touch made) 'quoted'; touch made.toml"
-    (tmp_path / awkward).write_text(TINY)
+    write_npz(tmp_path / "folder" / "data, 1" / "d #1.npz")
+    own = TINY.replace('"digits"', '"data, 1/d #1.npz"').replace("validation_size = 100", "validation_size = 12")
+    (tmp_path / "folder" / awkward).write_text(own)
     (tmp_path / "private.txt").write_text("stays here")
-    out, error = (process := submit(awkward, "seeds=0,1", "--name", "tiny")).communicate(timeout=200)
+    out, error = (process := submit(f"folder/{awkward}", "seeds=0,1", "--name", "tiny")).communicate(timeout=200)
     assert process.returncode == 0, out + error
     assert "[2/2] tiny-" in out
     assert "private" not in out
@@ -137,7 +140,7 @@ def test_a_sweep_file_travels_and_the_log_comes_back(submit: Submit, tmp_path: P
     manifest = json.loads((tmp_path / "all" / "tiny" / "manifest.json").read_text())
     assert manifest["sweep"]["seeds"] == [0, 1]
     assert len(list((tmp_path / "all" / "tiny" / "trials").glob("*/done.json"))) == 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([awkward, "all", "private.txt"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["all", "folder", "private.txt"]
     assert list(tmp_path.rglob("made")) == []
 
 

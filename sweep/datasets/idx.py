@@ -109,6 +109,12 @@ def _from_idx_files(kind: str, raw: Path) -> Raw:
         train_images, train_labels, test_images, test_labels = (_read_idx(raw / file) for file in _IDX_FILES)
         if (len(train_images), len(test_images)) != (len(train_labels), len(test_labels)):
             raise ValueError("there is not one label for each image")
+        if (train_images.ndim, train_labels.ndim, test_labels.ndim) != (3, 1, 1):
+            raise ValueError("images and labels are not in the files that are named after them")
+        if train_images.shape[1:] != test_images.shape[1:] or not train_images.size or not test_images.size:
+            raise ValueError("training and test images are not of one size, or there are none")
+        if max(train_labels.max(), test_labels.max()) >= len(_CLASS_NAMES[kind]):
+            raise ValueError(f"a label is not one of 0 to {len(_CLASS_NAMES[kind]) - 1}")
     except (OSError, ValueError) as error:
         raise DatasetError(f"a file in {raw} is broken ({brief(error)}); remove it, then run again") from error
     return Raw(
@@ -127,7 +133,7 @@ def _read_idx(file: Path) -> NDArray[np.uint8]:
     Source: "The MNIST database of handwritten digits", LeCun, Cortes and Burges.
     """
     content = file.read_bytes()
-    if content[:3] != b"\0\0\x08":
+    if content[:3] != b"\0\0\x08" or len(content) < 4:
         raise ValueError(f"{file.name} is no IDX file of bytes")
     sizes = np.frombuffer(content, ">u4", count=content[3], offset=4)
     values = np.frombuffer(content, np.uint8, offset=4 + sizes.nbytes)

@@ -33,7 +33,8 @@ def count_classes(splits: Mapping[str, Labels], num_classes: int) -> dict[str, l
 
 def find_doubts(raw: Raw, class_counts: Mapping[str, Sequence[int]]) -> tuple[str, ...]:
     """Says in a sentence each, without a full stop, what in a data set looks like a mistake."""
-    doubts = [_missing(raw.class_names, split, class_counts[split]) for split in ("validation", "test")]
+    names = {"training": "train", "validation": "validation", "test": "test"}
+    doubts = [_missing(raw.class_names, name, class_counts[split]) for name, split in names.items()]
     doubts += [_scaling(raw) or _shift(raw), _copies(raw)]
     return tuple(doubt for doubt in doubts if doubt)
 
