@@ -162,12 +162,12 @@ def _checked_sweep(sweep: SweepConfig) -> SweepConfig:
     Raises:
         ValueError: if something in it does not fit, or has no bearable size.
     """
-    given, layers, resources = dict(sweep.axes), dict(sweep.layers), sweep.resources
+    given, resources = dict(sweep.axes), sweep.resources
     if given.keys() != AXES.keys() or not all(given.values()):
         raise ValueError(f"sweep: axes: {shown(list(given))} are not the axes, each with a value")
     axes = tuple((axis, tuple(map(reader(kind), given[axis]))) for axis, kind in AXES.items())
-    if not layers.keys() >= set(dict(axes)["depth"]) or any(map(math.isnan, dict(axes)["learning_rate"])):
-        raise ValueError("sweep: the layers of a depth or a learning rate is missing")
+    if any(map(math.isnan, dict(axes)["learning_rate"])):
+        raise ValueError("sweep: axes: a learning rate is missing")
     if math.prod(len(values) for _, values in axes) > _MOST_POINTS:
         raise ValueError(f"sweep: axes: it has more than {_MOST_POINTS:,} grid points")
     if sweep.selection not in SELECTIONS:
