@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sweep.config.trial import AXES, HIDDEN_LAYERS, Resources
+from sweep.config.trial import AXES, HIDDEN_LAYERS, Resources, TrialConfig
 from sweep.errors import ConfigError, shown, unknown
 
 ACTIVATIONS = ("relu", "sigmoid", "tanh")
@@ -82,6 +82,18 @@ def check_experiment_name(name: str) -> str:
             f"starting with a letter or digit, such as --name {plain if _is_experiment_name(plain) else 'mine'}"
         )
     return name
+
+
+def check_trainable(trial: TrialConfig) -> None:
+    """Checks that what a trial names is known here; another version may have planned it.
+
+    Raises:
+        ConfigError: if it is not.
+    """
+    for kind, allowed in (("activation", ACTIVATIONS), ("loss", LOSSES), ("engine", ENGINES[1:])):
+        if getattr(trial, kind) not in allowed:
+            problem = unknown(kind, getattr(trial, kind), allowed)
+            raise ConfigError(f"this version of sweep cannot train {trial.trial_id}: {problem}")
 
 
 def split_values(key: str, text: str) -> list[str]:
