@@ -112,11 +112,12 @@ def find_data_file(sweep: SweepConfig, manifest: Manifest | None, data_dir: str 
     """
     if not names_data_file(sweep.dataset):
         return None
-    places = [] if sweep.folder is None else [str(Path(sweep.folder, sweep.dataset))]
+    given = os.path.expanduser(sweep.dataset)
+    places = [] if sweep.folder is None else [str(Path(sweep.folder, given))]
     if manifest:
-        places += [*manifest.dataset.files, sweep.dataset]
+        places += [*manifest.dataset.files, given]
     if data_dir:
-        places = [str(Path(data_dir, Path(sweep.dataset).name))]
+        places = [str(Path(data_dir, Path(given).name))]
     for place in places:
         if os.path.exists(place):
             return place

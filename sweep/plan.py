@@ -8,6 +8,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ def make_manifest(
     return Manifest(
         name=name,
         sweep=sweep,
-        trials=tuple(sweep.trials(dataset_sha256=dataset.sha256, engine=engine)),
+        trials=_distinct(sweep.trials(dataset_sha256=dataset.sha256, engine=engine)),
         dataset=dataset.record,
         commands=(command,),
         created=utc_now(),
@@ -103,16 +104,20 @@ def extend_manifest(manifest: Manifest, sweep: SweepConfig, *, command: str) -> 
         )
     if not differences(old, union):
         return manifest
-    covered: dict[str, set[int]] = {}
+    covered: dict[tuple[Any, ...], set[int]] = {}
     for trial in manifest.trials:
-        covered.setdefault(str(trial.point), set()).update(trial.seeds)
+        covered.setdefault(tuple(trial.point.values()), set()).update(trial.seeds)
     added = []
     for trial in union.trials(dataset_sha256=manifest.dataset.sha256, engine=manifest.trials[0].engine):
-        seeds = tuple(seed for seed in trial.seeds if seed not in covered.get(str(trial.point), ()))
+        known = covered.get(tuple(trial.point.values()), set())
+        seeds = tuple(seed for seed in trial.seeds if seed not in known)
         if seeds:
-            added.append(dataclasses.replace(trial, seeds=seeds))
+            added.append(dataclasses.replace(trial, trial_id="", seeds=seeds))
     return dataclasses.replace(
-        manifest, sweep=union, trials=(*manifest.trials, *added), commands=(*manifest.commands, command)
+        manifest,
+        sweep=union,
+        trials=_distinct([*manifest.trials, *added]),
+        commands=(*manifest.commands, command),
     )
 
 
@@ -152,6 +157,14 @@ def hardware() -> dict[str, Any]:
     }
 
 
+def _distinct(trials: Sequence[TrialConfig]) -> tuple[TrialConfig, ...]:
+    # Folders are called after them, also on file systems that do not tell small letters from capital ones.
+    (trial_id, count) = Counter(trial.trial_id.lower() for trial in trials).most_common(1)[0]
+    if count > 1:
+        raise ConfigError(f"two trials would have the id {trial_id}; give their depths other names")
+    return tuple(trials)
+
+
 def _union(old: SweepConfig, new: SweepConfig) -> SweepConfig:
     new_axes = dict(new.axes)
     axes = tuple((name, _merged(new_axes[name], values)) for name, values in old.axes)
@@ -160,7 +173,7 @@ def _union(old: SweepConfig, new: SweepConfig) -> SweepConfig:
         old,
         axes=axes,
         seeds=_merged(new.seeds, old.seeds),
-        layers=tuple((depth, layers[depth]) for depth in dict(axes)["depth"]),
+        layers=tuple((depth, layers[depth]) for depth in dict(axes)["depth"] if depth in layers),
         resources=new.resources,
     )
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sweep import metrics
-from sweep.config import TrialConfig
+from sweep.config import TrialConfig, check_trainable
 from sweep.datasets import Dataset
 from sweep.doctor import Finding, check_dataset, read_dataset
 from sweep.errors import ConfigError, ExperimentError, SweepError, unknown
@@ -70,13 +70,14 @@ def retrain(experiment: Experiment, trial_id: str, *, data_dir: str | None = Non
     trials = {trial.trial_id: trial for trial in manifest.trials}
     if trial_id not in trials:
         raise ConfigError(unknown("trial", trial_id, trials))
+    check_trainable(trials[trial_id])
     recorded = experiment.read_done(trial_id)
     if recorded is None:
         raise ExperimentError(f"trial {trial_id} is not finished; go on with: sweep resume {manifest.name}")
     if damages := damaged_files(experiment, recorded):
         raise ExperimentError(f"trial {trial_id}: {', '.join(damages)}; run the sweep again, which repairs it")
     first = recorded.fingerprints[0][1]
-    options: dict[str, Any] = {"num_threads": int(first["num_threads"]), "device": _device(first)}
+    options: dict[str, Any] = {"num_threads": first.get("num_threads", 1), "device": _device(first)}
     here = fingerprint(**options)
     moved = _changes([where for _, where in recorded.fingerprints], here)
     with tempfile.TemporaryDirectory(prefix="sweep-verify-") as folder:
@@ -99,9 +100,13 @@ def _manifest(experiment: Experiment) -> Manifest:
 
 
 def _manifest_finding(manifest: Manifest) -> Finding:
-    covered: dict[str, list[int]] = {str(point): [] for point in manifest.sweep.points}
+    others = [trial.trial_id for trial in manifest.trials if not trial.trial_id.endswith(f"-{trial.digest}")]
+    if others:
+        text = f"{len(others)} trials are not what their ids stand for, such as {others[0]}"
+        return Finding(check="manifest", ok=False, text=text)
+    covered: dict[tuple[Any, ...], list[int]] = {tuple(point.values()): [] for point in manifest.sweep.points}
     for trial in manifest.trials:
-        covered.setdefault(str(trial.point), []).extend(trial.seeds)
+        covered.setdefault(tuple(trial.point.values()), []).extend(trial.seeds)
     wrong = [point for point, seeds in covered.items() if sorted(seeds) != sorted(manifest.sweep.seeds)]
     if wrong:
         return Finding(check="manifest", ok=False, text=f"the seeds of {len(wrong)} grid points are not the sweep's")
@@ -130,7 +135,10 @@ def _trial_finding(experiment: Experiment, trial: TrialConfig, dataset: Dataset 
     if problems or dataset is None:
         whole = f"{len(record.files) + 1} files whole"
         return Finding(check=trial.trial_id, ok=not problems, text=", ".join(problems) or whole)
-    problems, drift = _recomputed(experiment, trial, record, dataset)
+    try:
+        problems, drift = _recomputed(experiment, trial, record, dataset)
+    except Exception as error:  # what is recorded decides what runs here, and may name what there is not
+        problems, drift = [f"its scores cannot be computed again ({type(error).__name__}: {error})"], ""
     equal = f"test scores of {len(record.replicates)} models equal"
     return Finding(
         check=trial.trial_id,
@@ -146,7 +154,7 @@ def _recomputed(
     from sweep.trial import fingerprint, score_test_split
 
     where = record.fingerprints[-1][1]
-    num_threads, device = int(where["num_threads"]), _device(where)
+    num_threads, device = where.get("num_threads", 1), _device(where)
     state = _checkpoint(experiment, record)["engine_state"]
     parameters = state["parameters"]
     problems = [
@@ -232,7 +240,7 @@ def _checkpoint(experiment: Experiment, record: DoneRecord) -> Mapping[str, Any]
 def _device(where: Mapping[str, Any]) -> str:
     import torch
 
-    return "cuda" if where["device"] != "cpu" and torch.cuda.is_available() else "cpu"
+    return "cuda" if where.get("device", "cpu") != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _changes(recorded: Sequence[Mapping[str, Any]], here: Mapping[str, Any]) -> str:

@@ -108,6 +108,9 @@ def test_a_data_file_is_found_beside_the_sweep_file_then_where_it_was_read_then_
     with pytest.raises(DatasetError, match=r"elsewhere/d\.npz"):
         find_data_file(sweep, manifest, "elsewhere")
     assert find_data_file(load_sweep("smoke"), None, None) is None
+    monkeypatch.setenv("HOME", str(tmp_path))
+    home = write_npz(tmp_path / "home.npz")
+    assert find_data_file(dataclasses.replace(sweep, dataset="~/home.npz"), None, None) == str(home)
 
 
 def test_data_of_a_finished_experiment_are_read_only_if_size_or_time_differ(tmp_path: Path) -> None:

@@ -8,23 +8,33 @@
 Imports the standard library and `sweep.errors` only, so that it loads in milliseconds on any machine.
 """
 
-from sweep.config.checks import ACTIVATIONS, LOSSES, check_experiment_name, names_data_file
+from sweep.config.checks import (
+    ACTIVATIONS,
+    LOSSES,
+    SELECTIONS,
+    check_experiment_name,
+    check_trainable,
+    names_data_file,
+)
 from sweep.config.reading import built_in_sweeps, load_sweep, names_sweep_file
 from sweep.config.sweep import SweepConfig, differences
-from sweep.config.trial import AXES, HIDDEN_LAYERS, Resources, TrialConfig
+from sweep.config.trial import AXES, HIDDEN_LAYERS, Resources, TrialConfig, value_name
 
 __all__ = [
     "ACTIVATIONS",
     "AXES",
     "HIDDEN_LAYERS",
     "LOSSES",
+    "SELECTIONS",
     "Resources",
     "SweepConfig",
     "TrialConfig",
     "built_in_sweeps",
     "check_experiment_name",
+    "check_trainable",
     "differences",
     "load_sweep",
     "names_data_file",
     "names_sweep_file",
+    "value_name",
 ]

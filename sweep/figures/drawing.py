@@ -35,6 +35,8 @@ _SCHEMES = (
 _MARKERS = "osD^vP*X<>"
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 
+_LEAST_AXES_IN = 0.8
+
 _STYLE = {
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",
@@ -61,6 +63,7 @@ _STYLE = {
     "lines.linewidth": 1.4,
     "savefig.facecolor": "none",
     "text.color": INK,
+    "text.parse_math": False,  # a name with "$" is no formula
     "xtick.color": INK,
     "ytick.color": INK,
     "xtick.labelsize": 8,
@@ -129,7 +132,9 @@ class Palette:
         return self._find(axis, level)[1]
 
     def _find(self, axis: str, level: str) -> tuple[int, int]:
-        return self._index[axis, level.split(" = ")[0]]
+        # A level is an axis's own, or several that twins join by " = ", which may stand in a name of its own.
+        first = (name for at, name in self._index if at == axis and f"{level} = ".startswith(f"{name} = "))
+        return self._index.get((axis, level)) or self._index[axis, next(first)]
 
 
 def style() -> Any:
@@ -155,6 +160,8 @@ def panels(
 
     matplotlib's own layout engines draw everything twice to learn its size, half the time of a report.
     """
+    # Long names make a picture larger, and never its axes too small to read.
+    width_in = max(width_in, left + right + gap[1] * (columns - 1) + _LEAST_AXES_IN * columns)
     figure = Figure(figsize=(width_in, height_in))
     inner_width = (width_in - left - right - gap[1] * (columns - 1)) / columns
     inner_height = (height_in - bottom - top - gap[0] * (rows - 1)) / rows

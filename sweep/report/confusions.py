@@ -1,6 +1,7 @@
 """Section 6: what the selected configuration confuses, and how the others compare."""
 
 import itertools
+import re
 
 import numpy as np
 import pandas as pd
@@ -118,7 +119,7 @@ def _by_level(analysis: Analysis, images: TestImages) -> list[Block | None]:
         picture = confusion_matrix(
             predicted.confusion,
             class_names=images.class_names,
-            name=f"confusion-{'-'.join(level.split(' = ')[0].replace('=', '-').split())}",
+            name="confusion-best-" + re.sub(r"[^\w.]+", "-", level.split(" = ")[0], flags=re.ASCII)[:60],
             title=f"Confusion matrix of {predicted.configuration.name}",
             width_in=4.9,
         )

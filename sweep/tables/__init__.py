@@ -6,7 +6,7 @@ LaTeX and Markdown. Imports neither torch nor ray.
 
 from sweep.tables.files import booktabs, csv, latex, markdown, numeric_columns
 from sweep.tables.frames import history_table, results_table, summary_table
-from sweep.tables.points import Configuration, Grid, GridPoint, Replicate, level_name, read_grid, varied_axes
+from sweep.tables.points import Configuration, Grid, GridPoint, Replicate, level_name, read_grid
 
 __all__ = [
     "Configuration",
@@ -23,5 +23,4 @@ __all__ = [
     "read_grid",
     "results_table",
     "summary_table",
-    "varied_axes",
 ]
