@@ -289,7 +289,9 @@ CLASSES = hnp.arrays(
 
 
 @given(x_train=IMAGES, y_train=CLASSES, x_test=IMAGES, y_test=CLASSES, size=st.integers(0, 4))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_whatever_arrays_there_are_they_are_read_as_finite_numbers_or_refused_in_one_line(
     tmp_path: Path, x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray, size: int
 ) -> None:

@@ -210,7 +210,7 @@ def test_a_data_file_travels_from_the_sweep_files_folder_to_the_same_place_besid
     folder = tmp_path / "a, b"
     (folder / "data").mkdir(parents=True)
     (folder / "data" / "D 1.NPZ").write_bytes(b"")
-    (folder / "x=1.TOML").write_text('dataset = "data/D 1.NPZ"\n')
+    (folder / "x=1.TOML").write_text('name = "x"\ndataset = "data/D 1.NPZ"\n')
     job = make_job("a, b/x=1.TOML", [], storage="/shared")
     assert job.files == {"x=1.TOML": Path("a, b/x=1.TOML"), "data/D 1.NPZ": Path("a, b/data/D 1.NPZ")}
     assert job.words[:3] == ("sweep", "run", "./x=1.TOML")

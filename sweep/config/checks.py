@@ -84,12 +84,6 @@ def check_experiment_name(name: str) -> str:
     return name
 
 
-def name_from_file(file: str) -> str:
-    """Gives the name that an experiment has after its sweep file: what a name cannot have becomes a dash."""
-    stem = re.sub(r"\.toml$", "", file, flags=re.IGNORECASE)
-    return re.sub(r"[^\w.+-]+|\.{2,}", "-", stem).strip("-_.+")[:100] or "sweep"
-
-
 def names_data_file(dataset: str) -> bool:
     """Whether `dataset` is the path of an `.npz` file, and no name of a data set."""
     return dataset.lower().endswith(".npz")

@@ -11,7 +11,6 @@ from sweep.config.checks import (
     NUMBER_KEYS,
     RESOURCE_KEYS,
     TOP_LEVEL_KEYS,
-    name_from_file,
     parse_value,
     split_values,
 )
@@ -69,7 +68,8 @@ def _read_tables(sweep: str) -> dict[str, Any]:
         raise ConfigError(f"the sweep file {sweep} is not text in UTF-8 ({error.reason}); save it as UTF-8") from None
     except (ValueError, RecursionError) as error:  # also of numbers and nesting that Python itself refuses
         raise ConfigError(f"the sweep file {sweep} is not valid TOML: {error}") from None
-    tables.setdefault("name", name_from_file(Path(sweep).name))
+    file = Path(sweep)
+    tables.setdefault("name", file.stem if file.suffix.lower() == ".toml" else file.name)
     return tables
 
 
