@@ -14,6 +14,7 @@ escapes is a bug and keeps its traceback.
 """
 
 import difflib
+import unicodedata
 from collections.abc import Iterable
 
 
@@ -63,3 +64,13 @@ def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
     nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
     return f"unknown {kind} {given!r}; choose from {', '.join(names)}{hint}"
+
+
+def one_line(text: str) -> str:
+    """Gives a text with escapes for what would break the line, steer the terminal or not be encoded."""
+    return "".join(
+        character
+        if character.isprintable() or unicodedata.category(character) == "Zs"
+        else character.encode("unicode_escape").decode()
+        for character in text
+    )
