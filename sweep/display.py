@@ -211,7 +211,7 @@ def ranking(records: ExperimentRecords) -> RenderableType:
     )
     if len(compared) > _RANKED_ROWS:
         caption = f"... and {len(compared) - _RANKED_ROWS} more in the report; {caption}"
-    parts = [table, Text(caption, style="dim")] if len(compared) else []
+    parts: list[RenderableType] = [table, Text(caption, style="dim")] if len(compared) else []
     for row in left_out.head(_LEFT_OUT_ROWS).to_dict("records"):
         parts.append(Text(f"not compared: {' '.join(str(row[axis]) for axis in axes)} ({row['note']})"))
     if len(left_out) > _LEFT_OUT_ROWS:

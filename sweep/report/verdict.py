@@ -100,7 +100,7 @@ def _selected(analysis: Analysis) -> Sentence:
     tied, first = sum(entry.rank == 1 for entry in analysis.entries), ""
     if tied > 1:
         first = f" as the first of {tied} with the same score, in the order of the grid"
-        place = f"which none of {count} configurations{compared} exceeds"
+        place = f"the same for all {count} configurations{compared}" if tied == count else place
     numbers: Numbers = {
         "name": selected.name,
         "criterion": analysis.criterion,
