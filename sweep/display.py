@@ -6,9 +6,9 @@ Owns nothing but words and layout; see `sweep.launch.Display` for who calls what
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group, OverflowMethod, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -47,11 +47,11 @@ class Lines:
     def say(self, text: str) -> None:
         """Shows one line."""
         if not self._quiet:
-            self._console.print(text, style="dim", highlight=False, soft_wrap=True)
+            self._console.print(text, style="dim", soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """Shows one line that must be seen, also if quiet."""
-        self._console.print(f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        self._console.print(f"warning: {text}", style="yellow", soft_wrap=True)
 
     def begin(self, manifest: Manifest, left: list[TrialConfig]) -> None:
         """Training starts; the trials that are not `left` are finished."""
@@ -89,9 +89,8 @@ class Lines:
         """The trial has failed."""
         self._end_of(trial_id)
         self._failed += 1
-        self._console.print(
-            Text(f"FAILED {trial_id}: {reason} (trials/{trial_id}/error.txt)", style="red"), soft_wrap=True
-        )
+        text = f"FAILED {trial_id}: {reason} (trials/{trial_id}/error.txt)"
+        self._console.print(text, style="red", soft_wrap=True)
 
     def retried(self, trial_id: str, reason: str) -> None:
         """The trial's worker or node was lost."""
@@ -152,9 +151,8 @@ class LiveTable(Lines):
             self._live = None
 
     def _draw(self) -> RenderableType:
-        table = Table(box=None, pad_edge=False)
-        for heading in ("trial", "epoch", "train", "validation", "state"):
-            table.add_column(heading, justify="right" if heading in ("epoch", "train", "validation") else "left")
+        headings = ("trial", "epoch", "train", "validation", "state")
+        table = make_table(headings, names=["trial"], overflow="ellipsis")
         running, recent = list(self._running), list(self._recent)
         shown = running[:_SHOWN_TRIALS] + recent[: max(_SHOWN_TRIALS - len(running), 0)]
         for trial_id in shown:
@@ -178,9 +176,25 @@ class LiveTable(Lines):
         return Group(table, line)
 
 
+def make_console(*, least_width: int = 0, stderr: bool = False) -> Console:
+    """Gives a console that prints names as they are, not as markup; a terminal narrower than that breaks the lines."""
+    console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    console.width = max(console.width, least_width)
+    return console
+
+
+def make_table(headings: Iterable[str], *, names: Collection[str], overflow: OverflowMethod = "fold") -> Table:
+    """Gives a table whose columns of names give way in a narrow terminal, so that its numbers are never cut."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for heading in headings:
+        is_name = heading in names
+        table.add_column(heading, justify="left" if is_name else "right", no_wrap=not is_name, overflow=overflow)
+    return table
+
+
 def make_display(*, quiet: bool) -> Lines:
     """Gives the display that fits where the output goes."""
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     return LiveTable(console) if console.is_terminal and not quiet else Lines(console, quiet=quiet)
 
 
@@ -190,9 +204,8 @@ def ranking(records: ExperimentRecords) -> RenderableType:
 
     frame, axes = summary_table(records), records.manifest.axes
     criterion = records.manifest.sweep.selection
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for heading in ("#", "configuration", criterion.partition("_")[0], "test", "time"):
-        table.add_column(heading, justify="left" if heading == "configuration" else "right", no_wrap=True)
+    headings = ("#", "configuration", criterion.partition("_")[0], "test", "time")
+    table = make_table(headings, names=["configuration"])
     compared, left_out = frame[frame["rank"].notna()], frame[frame["rank"].isna()]
     for row in compared.head(_RANKED_ROWS).to_dict("records"):
         spread = row[f"{criterion}_sd"]

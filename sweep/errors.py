@@ -14,14 +14,22 @@ escapes is a bug and keeps its traceback.
 """
 
 import difflib
+import re
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
+
+_MOST_SHOWN = 100
 
 
 class SweepError(Exception):
     """An error that is explained to the user in one line, without a traceback."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        """The message on one line, whatever names it repeats, and without the user and password of a URL."""
+        return re.sub(r"(://)[^/\s]*@", r"\1...@", one_line(super().__str__()))
 
 
 class UserError(SweepError):
@@ -59,11 +67,20 @@ class StorageError(SweepError):
 
 
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
-    """Gives the one-line message for a name that is not among `allowed`, with the nearest valid one."""
+    """Gives the message for a name that is not among `allowed`, with the nearest valid one."""
     names = sorted(allowed)
     nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
-    return f"unknown {kind} {given!r}; choose from {', '.join(names)}{hint}"
+    return f"unknown {kind} {shown(given)}; choose from {', '.join(names)}{hint}"
+
+
+def shown(value: Any) -> str:
+    """Gives what a user or a file has given as a message repeats it: as Python writes it, of a bearable length."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # of a number of thousands of digits, and of endless nesting
+        return f"a {type(value).__name__} too large to show"
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
 
 
 def one_line(text: str) -> str:

@@ -8,6 +8,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ def make_manifest(
     return Manifest(
         name=name,
         sweep=sweep,
-        trials=tuple(sweep.trials(dataset_sha256=dataset.sha256, engine=engine)),
+        trials=_distinct(sweep.trials(dataset_sha256=dataset.sha256, engine=engine)),
         dataset=DatasetRecord(
             name=dataset.name,
             sha256=dataset.sha256,
@@ -111,16 +112,20 @@ def extend_manifest(manifest: Manifest, sweep: SweepConfig, *, command: str) -> 
         )
     if not differences(old, union):
         return manifest
-    covered: dict[str, set[int]] = {}
+    covered: dict[tuple[Any, ...], set[int]] = {}
     for trial in manifest.trials:
-        covered.setdefault(str(trial.point), set()).update(trial.seeds)
+        covered.setdefault(tuple(trial.point.values()), set()).update(trial.seeds)
     added = []
     for trial in union.trials(dataset_sha256=manifest.dataset.sha256, engine=manifest.trials[0].engine):
-        seeds = tuple(seed for seed in trial.seeds if seed not in covered.get(str(trial.point), ()))
+        known = covered.get(tuple(trial.point.values()), set())
+        seeds = tuple(seed for seed in trial.seeds if seed not in known)
         if seeds:
-            added.append(dataclasses.replace(trial, seeds=seeds))
+            added.append(dataclasses.replace(trial, trial_id="", seeds=seeds))
     return dataclasses.replace(
-        manifest, sweep=union, trials=(*manifest.trials, *added), commands=(*manifest.commands, command)
+        manifest,
+        sweep=union,
+        trials=_distinct([*manifest.trials, *added]),
+        commands=(*manifest.commands, command),
     )
 
 
@@ -158,6 +163,14 @@ def hardware() -> dict[str, Any]:
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "system": platform.system(),
     }
+
+
+def _distinct(trials: Sequence[TrialConfig]) -> tuple[TrialConfig, ...]:
+    # Folders are called after them, also on file systems that do not tell small letters from capital ones.
+    (trial_id, count) = Counter(trial.trial_id.lower() for trial in trials).most_common(1)[0]
+    if count > 1:
+        raise ConfigError(f"two trials would have the id {trial_id}; give their depths other names")
+    return tuple(trials)
 
 
 def _union(old: SweepConfig, new: SweepConfig) -> SweepConfig:

@@ -76,7 +76,7 @@ def retrain(experiment: Experiment, trial_id: str, *, data_dir: str | None = Non
     if damages := damaged_files(experiment, recorded):
         raise ExperimentError(f"trial {trial_id}: {', '.join(damages)}; run the sweep again, which repairs it")
     first = recorded.fingerprints[0][1]
-    options: dict[str, Any] = {"num_threads": int(first["num_threads"]), "device": _device(first)}
+    options: dict[str, Any] = {"num_threads": first.get("num_threads", 1), "device": _device(first)}
     here = fingerprint(**options)
     moved = _changes([where for _, where in recorded.fingerprints], here)
     with tempfile.TemporaryDirectory(prefix="sweep-verify-") as folder:
@@ -106,9 +106,13 @@ def _dataset(manifest: Manifest, data_dir: str | None) -> Dataset:
 
 
 def _manifest_finding(manifest: Manifest) -> Finding:
-    covered: dict[str, list[int]] = {str(point): [] for point in manifest.sweep.points}
+    others = [trial.trial_id for trial in manifest.trials if not trial.trial_id.endswith(f"-{trial.digest}")]
+    if others:
+        text = f"{len(others)} trials are not what their ids stand for, such as {others[0]}"
+        return Finding(check="manifest", ok=False, text=text)
+    covered: dict[tuple[Any, ...], list[int]] = {tuple(point.values()): [] for point in manifest.sweep.points}
     for trial in manifest.trials:
-        covered.setdefault(str(trial.point), []).extend(trial.seeds)
+        covered.setdefault(tuple(trial.point.values()), []).extend(trial.seeds)
     wrong = [point for point, seeds in covered.items() if sorted(seeds) != sorted(manifest.sweep.seeds)]
     if wrong:
         return Finding(check="manifest", ok=False, text=f"the seeds of {len(wrong)} grid points are not the sweep's")
@@ -153,7 +157,7 @@ def _recomputed(
     from sweep.trial import fingerprint, score_test_split
 
     where = record.fingerprints[-1][1]
-    num_threads, device = int(where["num_threads"]), _device(where)
+    num_threads, device = where.get("num_threads", 1), _device(where)
     state = _checkpoint(experiment, record)["engine_state"]
     parameters = state["parameters"]
     problems = [
@@ -237,7 +241,7 @@ def _checkpoint(experiment: Experiment, record: DoneRecord) -> Mapping[str, Any]
 def _device(where: Mapping[str, Any]) -> str:
     import torch
 
-    return "cuda" if where["device"] != "cpu" and torch.cuda.is_available() else "cpu"
+    return "cuda" if where.get("device", "cpu") != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _changes(recorded: Sequence[Mapping[str, Any]], here: Mapping[str, Any]) -> str:

@@ -68,7 +68,7 @@ def test_the_last_two_checkpoints_are_kept(experiment: Experiment) -> None:
     for epoch in (1, 2, 3, 10, 11):
         experiment.write_checkpoint("a", epoch, f"content {epoch}".encode())
     names = experiment.storage.list("trials/a")
-    assert [name.split("-")[1] for name in names] == ["0010", "0011"]
+    assert [name.split("-")[1] for name in names] == ["000010", "000011"]
     assert experiment.checkpointed_epochs() == {"a": 11}
     checkpoint = experiment.read_checkpoint("a")
     assert checkpoint is not None

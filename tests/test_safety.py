@@ -67,7 +67,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(
         with pytest.raises(pickle.UnpicklingError):
             load_checkpoint(content)
         # As an attacker would place it: under the right name, with the right hash.
-        name = f"checkpoint-0002-{hashlib.sha256(content).hexdigest()[:16]}.pt"
+        name = f"checkpoint-000002-{hashlib.sha256(content).hexdigest()[:16]}.pt"
         (good.parent / name).write_bytes(content)
         with pytest.raises(pickle.UnpicklingError):
             TrialRun(trial, digits, experiment)

@@ -253,7 +253,7 @@ def test_damaged_checkpoint_is_set_aside_and_the_older_one_used(storage: Storage
     for epoch in (1, 2, 3):
         experiment.write_checkpoint("a", epoch, b"content %d" % epoch)
     names = storage.list("trials/a")
-    assert [name[:15] for name in names] == ["checkpoint-0002", "checkpoint-0003"]
+    assert [name[:17] for name in names] == ["checkpoint-000002", "checkpoint-000003"]
     storage.write(f"trials/a/{names[1]}", b"content")
     found = experiment.read_checkpoint("a")
     assert found

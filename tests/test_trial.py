@@ -97,9 +97,9 @@ def test_checkpoints_may_be_rarer_and_change_no_number(tmp_path: Path, digits: D
     every, rare = (Experiment(LocalStorage(tmp_path / name)) for name in ("every", "rare"))
     run_trial(trial, digits, every)
     run_trial(trial, digits, rare, checkpoint_every=3)
-    assert [name[:15] for name in rare.storage.list(f"trials/{trial.trial_id}") if name.startswith("check")] == [
-        "checkpoint-0003",
-        "checkpoint-0005",
+    assert [name[:17] for name in rare.storage.list(f"trials/{trial.trial_id}") if name.startswith("check")] == [
+        "checkpoint-000003",
+        "checkpoint-000005",
     ]
     assert numbers(finished(rare, trial)) == numbers(finished(every, trial))
 

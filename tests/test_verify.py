@@ -80,7 +80,7 @@ def test_whole_experiment_verifies_and_is_not_touched(experiment: Experiment) ->
     assert before == {file: file.stat().st_mtime_ns for file in experiment.storage.root.rglob("*")}
 
 
-@pytest.mark.parametrize("pattern", ["checkpoint-0002-*.pt", "predictions.npz"])
+@pytest.mark.parametrize("pattern", ["checkpoint-000002-*.pt", "predictions.npz"])
 def test_damaged_and_missing_files_are_named(experiment: Experiment, pattern: str) -> None:
     (file,) = (experiment.storage.root / "trials" / first_trial(experiment)).glob(pattern)
     content = file.read_bytes()

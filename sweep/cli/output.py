@@ -1,17 +1,18 @@
 """What the verbs print, for people or as JSON."""
 
 import contextlib
+import importlib.metadata
 import json
+import platform
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-
+import sweep as package
 from sweep.cli.streams import lost_output
-from sweep.config import SweepConfig
+from sweep.config import AXES, SweepConfig, value_name
+from sweep.errors import SweepError, one_line
 from sweep.records import Experiment, list_experiments, read_records
 from sweep.report import write_report
 from sweep.storage import Storage
@@ -41,34 +42,32 @@ def print_status(name: str, experiment: Experiment, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"name": name, "complete": records.complete, **counts, "trials": rows}, indent=1))
         return
-    print(f"{name}: {counts['done']}/{len(rows)} trials done, {counts['failed']} failed, {counts['left']} left")
+    counted = f"{counts['done']}/{len(rows)} trials done, {counts['failed']} failed, {counts['left']} left"
+    print(one_line(f"{name}: {counted}"))
     for row in rows:
         if row["state"] != "done":
             epoch = f"epoch {row['epoch']}/{row['epochs']}"
-            print(f"  {row['state']:6} {row['trial_id']}  {epoch}  {row['reason']}".rstrip())
+            print(one_line(f"  {row['state']:6} {row['trial_id']}  {epoch}  {row['reason']}".rstrip()))
 
 
 def print_list(storage: Storage, *, as_json: bool) -> None:
-    """Prints the experiments of a storage path."""
+    """Prints the experiments of a storage path; of one that cannot be read, why."""
     rows = []
     for name in list_experiments(storage):
-        records = read_records(Experiment(storage.folder(name)))
-        rows.append(
-            {
-                "name": name,
-                "done": len(records.done),
-                "failed": len(records.failed),
-                "trials": len(records.manifest.trials),
-                "created": records.manifest.created,
-            }
-        )
+        row: dict[str, Any] = {"name": name, "done": None, "failed": None, "trials": None, "created": None}
+        try:
+            records = read_records(Experiment(storage.folder(name)))
+        except SweepError as error:
+            rows.append(row | {"problem": str(error)})
+            continue
+        row |= {"done": len(records.done), "failed": len(records.failed), "trials": len(records.manifest.trials)}
+        rows.append(row | {"created": records.manifest.created, "problem": ""})
     if as_json:
         print(json.dumps(rows, indent=1))
         return
     for row in rows:
-        print(
-            f"{row['name']}: {row['done']}/{row['trials']} trials done, {row['failed']} failed, made {row['created']}"
-        )
+        counted = f"{row['done']}/{row['trials']} trials done, {row['failed']} failed, made {row['created']}"
+        print(one_line(f"{row['name']}: {row['problem'] or counted}"))
     if not rows:
         print(f"no experiments in {storage}; make one with: sweep run")
 
@@ -79,12 +78,12 @@ def print_outcome(experiment: Experiment, out: Path) -> None:
     Raises:
         SweepError: if the report cannot be written.
     """
-    from sweep.display import ranking
+    from sweep.display import make_console, ranking
 
     records = read_records(experiment)
     if records.done:
         page = write_report([experiment], out)
-        Console().print(ranking(records))
+        make_console(least_width=44).print(ranking(records))
         print_page(page)
 
 
@@ -101,26 +100,36 @@ def print_findings(findings: "Iterable[Finding]", when_ok: str) -> int:
     """Prints the findings as they come, and what they come to; gives the exit code."""
     bad = 0
     for finding in findings:
-        print(finding, flush=True)
+        print(one_line(str(finding)), flush=True)
         bad += not finding.ok
     print(f"{bad} of the findings above are bad" if bad else when_ok)
     return 1 if bad else 0
 
 
+def print_versions() -> None:
+    """Prints what a report of trouble should begin with; imports neither torch nor Ray."""
+    print(f"sweep {package.__version__}\nPython {platform.python_version()}")
+    for name in ("torch", "ray"):
+        try:
+            print(name, importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            print(name, "is not installed")
+
+
 def print_plan(sweep: SweepConfig, data_dir: str | None) -> None:
     """Prints what a sweep would train."""
     from sweep.datasets import load_dataset
+    from sweep.display import make_console, make_table
     from sweep.plan import disk_estimate_gb, make_manifest
 
     dataset = load_dataset(sweep.dataset, validation_size=sweep.validation_size, data_dir=data_dir)
     manifest = make_manifest(sweep, dataset, name=sweep.name, command="", engine="reference", fingerprint={})
-    table = Table(box=None, pad_edge=False)
-    for heading in (*manifest.axes, "hidden layers", "parameters"):
-        table.add_column(heading, justify="right" if heading == "parameters" else "left")
+    names = [*(axis for axis in manifest.axes if AXES[axis] is str), "hidden layers"]
+    table = make_table([*manifest.axes, "hidden layers", "parameters"], names=names)
     for trial in manifest.trials:
-        point = [str(trial.point[axis]) for axis in manifest.axes]
+        point = [value_name(trial.point[axis]) for axis in manifest.axes]
         table.add_row(*point, "-".join(map(str, trial.layers)), f"{manifest.parameters(trial):,}")
-    Console().print(table)
+    make_console(least_width=72).print(table)
     models = len(manifest.trials) * len(sweep.seeds)
     sizes = manifest.dataset
     parameters = [manifest.parameters(trial) for trial in manifest.trials]

@@ -1,14 +1,23 @@
 """The verbs and their options. No logic: each verb reads its words and calls one function."""
 
+import os.path
 import shlex
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from sweep.cli.output import print_findings, print_list, print_outcome, print_page, print_plan, print_status
+from sweep.cli.output import (
+    print_findings,
+    print_list,
+    print_outcome,
+    print_page,
+    print_plan,
+    print_status,
+    print_versions,
+)
 from sweep.config import SweepConfig, check_experiment_name, load_sweep
-from sweep.errors import SweepError
+from sweep.errors import ConfigError, SweepError
 from sweep.records import open_experiment
 from sweep.report import choose_folder, write_report
 from sweep.storage import open_storage
@@ -17,6 +26,17 @@ _EXIT_CODES = (
     "Exit codes: 0 complete; 1 incomplete, or a trial failed; 2 a mistake in what was asked for; "
     "3 the resources asked for cannot be met; 130 / 143 stopped by Ctrl-C / SIGTERM."
 )
+# Lines after "\b" stay as they are.
+_EXAMPLES = """Examples:
+
+\b
+  sweep run smoke                          a small sweep, to see that all is well
+  sweep run                                the default: 27 points, 3 seeds, MNIST
+  sweep run epochs=3 depth=deep --name few a part of it, as another experiment
+  sweep run seeds=0..9 --extend            seven more seeds of the default sweep
+  sweep run mine.toml --dry-run            what your own sweep would train
+  sweep run --storage s3://bucket/prefix   with all files kept in a bucket
+"""
 
 app = typer.Typer(
     help=f"Which of these model choices is really better, and by how much?\n\n{_EXIT_CODES}",
@@ -26,12 +46,32 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-StorageOption = Annotated[str, typer.Option("--storage", help="Folder of all experiments, or s3://bucket/prefix.")]
+
+def _path(given: Any) -> Any:
+    """Gives a path with the home folder for `~`, which shells leave after "="; each path of a command comes here."""
+    if not isinstance(given, str) or not given.startswith("~"):
+        return given
+    path = os.path.expanduser(given)
+    if path == given:
+        raise ConfigError(f"there is no home folder for {given}; write it out, or ./{given} for a folder of that name")
+    return path
+
+
+def _print_versions(asked: bool) -> None:
+    if asked:
+        print_versions()
+        raise typer.Exit
+
+
+StorageOption = Annotated[
+    str, typer.Option("--storage", callback=_path, help="Folder of all experiments, or s3://bucket/prefix.")
+]
 AddressOption = Annotated[
     str | None, typer.Option(help="Ray cluster to join (host:port or auto); without it a private one is started.")
 ]
 DataDirOption = Annotated[
-    str | None, typer.Option(help="Folder with the data set in torchvision's layout; the user's cache without it.")
+    str | None,
+    typer.Option(callback=_path, help="Folder with the data set in torchvision's layout; the user's cache without it."),
 ]
 SweepWords = Annotated[
     list[str] | None,
@@ -45,13 +85,25 @@ NameOption = Annotated[str | None, typer.Option(help="Name of the experiment; th
 ExtendOption = Annotated[bool, typer.Option("--extend", help="Add seeds or axis values to the experiment.")]
 OutOption = Annotated[
     str | None,
-    typer.Option(help="Folder for the report, new, empty or of an older report; beside the experiment without it."),
+    typer.Option(
+        callback=_path,
+        help="Folder for the report, new, empty or of an older report; beside the experiment without it.",
+    ),
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print failures and the final result only.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@app.command(help=f"Run a sweep, or go on with it.\n\n{_EXIT_CODES}")
+@app.callback()
+def _sweep(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_versions, is_eager=True, help="Print versions.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(help=f"Run a sweep, or go on with it.\n\n{_EXAMPLES}\n{_EXIT_CODES}")
 def run(
     words: SweepWords = None,
     storage: StorageOption = "experiments",
@@ -84,7 +136,7 @@ def resume(
     quiet: QuietOption = False,
 ) -> None:
     """Trains what is left of an experiment, then writes the report."""
-    experiment = open_experiment(open_storage(storage), check_experiment_name(name))
+    experiment = open_experiment(open_storage(storage), name)
     manifest = experiment.read_manifest()
     assert manifest
     _launch(manifest.sweep, storage, name, address, data_dir, out, quiet=quiet, only_failed=failed)
@@ -96,7 +148,9 @@ def resume(
 )
 def submit(
     address: Annotated[str, typer.Option(help="Job server of the cluster: http://host:8265.")],
-    storage: Annotated[str, typer.Option(help="Folder of all experiments that all nodes of the cluster share.")],
+    storage: Annotated[
+        str, typer.Option(callback=_path, help="Folder of all experiments that all nodes of the cluster share.")
+    ],
     words: SweepWords = None,
     name: NameOption = None,
     data_dir: DataDirOption = None,
@@ -119,7 +173,7 @@ def submit(
 @app.command()
 def status(name: str, storage: StorageOption = "experiments", as_json: JsonOption = False) -> None:
     """Say how far an experiment is."""
-    print_status(name, open_experiment(open_storage(storage), check_experiment_name(name)), as_json=as_json)
+    print_status(name, open_experiment(open_storage(storage), name), as_json=as_json)
 
 
 @app.command(name="list")
@@ -130,8 +184,7 @@ def list_(storage: StorageOption = "experiments", as_json: JsonOption = False) -
 
 @app.command()
 def doctor(
-    sweep_name: Annotated[str, typer.Argument(metavar="[SWEEP]", help="As for run.")] = "mnist",
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="As for run.")] = None,
+    words: SweepWords = None,
     storage: StorageOption = "experiments",
     name: NameOption = None,
     address: AddressOption = None,
@@ -140,7 +193,8 @@ def doctor(
     """Say what would stop a sweep: the checks of every start, one line each. Exit code 1 if one fails."""
     from sweep.doctor import examine
 
-    sweep = load_sweep(sweep_name, overrides or [])
+    sweep_name, overrides = _split(words)
+    sweep = load_sweep(sweep_name, overrides)
     experiment_name = check_experiment_name(name or sweep.name)
     findings = examine(sweep, open_storage(storage), name=experiment_name, address=address, data_dir=data_dir)
     sys.exit(print_findings(findings, f"a sweep {sweep.name!r} can run"))
@@ -156,7 +210,7 @@ def verify(
     """Check every file of an experiment, and compute the test scores again from the weights. Exit code 1 if not so."""
     from sweep import verify as verifying
 
-    experiment = open_experiment(open_storage(storage), check_experiment_name(name))
+    experiment = open_experiment(open_storage(storage), name)
     if trial:
         findings = verifying.retrain(experiment, trial, data_dir=data_dir)
         sys.exit(print_findings(findings, f"{trial} trained again"))
@@ -168,7 +222,7 @@ def verify(
 def report(names: list[str], storage: StorageOption = "experiments", out: OutOption = None) -> None:
     """Write the report of one experiment, or of several side by side."""
     names = list(dict.fromkeys(names))
-    experiments = [open_experiment(open_storage(storage), check_experiment_name(name)) for name in names]
+    experiments = [open_experiment(open_storage(storage), name) for name in names]
     print_page(write_report(experiments, choose_folder(open_storage(storage), names, out)))
 
 
@@ -176,7 +230,7 @@ def _split(words: list[str] | None) -> tuple[str, list[str]]:
     """Gives the sweep that is named first, or the default one, and the overrides."""
     given = list(words or [])
     sweep_name = given.pop(0) if given and ("=" not in given[0] or given[0].endswith(".toml")) else "mnist"
-    return sweep_name, given
+    return _path(sweep_name), given
 
 
 def _launch(

@@ -8,16 +8,17 @@
 Imports the standard library and `sweep.errors` only, so that it loads in milliseconds on any machine.
 """
 
-from sweep.config.checks import ACTIVATIONS, LOSSES, check_experiment_name
+from sweep.config.checks import ACTIVATIONS, LOSSES, SELECTIONS, check_experiment_name
 from sweep.config.reading import built_in_sweeps, load_sweep
 from sweep.config.sweep import SweepConfig, differences
-from sweep.config.trial import AXES, HIDDEN_LAYERS, Resources, TrialConfig
+from sweep.config.trial import AXES, HIDDEN_LAYERS, Resources, TrialConfig, value_name
 
 __all__ = [
     "ACTIVATIONS",
     "AXES",
     "HIDDEN_LAYERS",
     "LOSSES",
+    "SELECTIONS",
     "Resources",
     "SweepConfig",
     "TrialConfig",
@@ -25,4 +26,5 @@ __all__ = [
     "check_experiment_name",
     "differences",
     "load_sweep",
+    "value_name",
 ]

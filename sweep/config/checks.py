@@ -3,11 +3,12 @@
 import dataclasses
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sweep.config.trial import AXES, HIDDEN_LAYERS, Resources
-from sweep.errors import ConfigError, unknown
+from sweep.errors import ConfigError, shown, unknown
 
 ACTIVATIONS = ("relu", "sigmoid", "tanh")
 LOSSES = ("cross_entropy", "sparse_cross_entropy", "hinge")
@@ -16,6 +17,7 @@ ENGINES = ("auto", "reference", "stacked")
 SELECTIONS = ("validation_accuracy", "train_accuracy")
 
 TOP_LEVEL_KEYS = ("name", "dataset", "epochs", "seeds", "validation_size", "selection", "engine", "protocol")
+NUMBER_KEYS = ("epochs", "validation_size")
 RESOURCE_KEYS = tuple(f.name for f in dataclasses.fields(Resources))
 _DEFAULT_AXES: dict[str, list[Any]] = {
     "depth": list(HIDDEN_LAYERS),
@@ -24,6 +26,9 @@ _DEFAULT_AXES: dict[str, list[Any]] = {
     "learning_rate": [0.001],
     "batch_size": [64],
 }
+# What fits into an integer of every library behind this.
+_LARGEST = 2**63 - 1
+_MOST_POINTS = 100_000
 
 
 def check_tables(tables: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,7 +45,7 @@ def check_tables(tables: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigError(unknown("key", key, [*TOP_LEVEL_KEYS, "axes", "layers", "resources"]))
     for key in ("axes", "layers", "resources"):
         if not isinstance(tables.get(key, {}), Mapping):
-            raise ConfigError(f"{key} must be a table of a sweep file, got {tables[key]!r}")
+            raise ConfigError(f"{key} must be a table of a sweep file, got {shown(tables[key])}")
     layers = _check_layers(tables.get("layers", {}))
     axes = _check_axes(tables.get("axes", {}), layers)
     fields = {
@@ -65,15 +70,16 @@ def check_tables(tables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_experiment_name(name: str) -> str:
-    """Gives `name` back if it can be the name of an experiment's folder.
+    """Gives `name` back if it can be the name of a new experiment's folder.
 
     Raises:
-        ConfigError: if it is empty, starts with a dot or a dash, or has a character that is not allowed.
+        ConfigError: if it is empty or too long, starts with a dot or a dash, or has a character that is not allowed.
     """
-    if not re.fullmatch(r"[^\W_][\w.+-]{0,99}", name) or ".." in name:
+    if not _is_experiment_name(name):
+        plain = re.sub(r"[^\w+-]+", "-", name).strip("-_")[:40]
         raise ConfigError(
-            f"{name!r} cannot be an experiment's name; use up to 100 letters, digits, '-', '_', '.' and '+', "
-            "starting with a letter or digit"
+            f"{shown(name)} cannot be an experiment's name; use up to 100 letters, digits, '-', '_', '.' and '+', "
+            f"starting with a letter or digit, such as --name {plain if _is_experiment_name(plain) else 'mine'}"
         )
     return name
 
@@ -101,14 +107,19 @@ def as_words(value: Any) -> str:
     return ",".join(str(item) for item in value) if isinstance(value, list) else str(value)
 
 
+def _is_experiment_name(name: str) -> bool:
+    # File systems count bytes, of which a character may take four.
+    return bool(re.fullmatch(r"[^\W_][\w.+-]{0,99}", name)) and ".." not in name and len(name.encode()) <= 240
+
+
 def _check_layers(table: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     layers = dict(HIDDEN_LAYERS)
     for name, units in table.items():
         # The name becomes part of a folder's name.
         if not re.fullmatch(r"[A-Za-z0-9_]{1,40}", name):
-            raise ConfigError(f"layers.{name}: use up to 40 letters, digits and '_' for the name of a depth")
+            raise ConfigError(f"layers: {shown(name)} cannot name a depth; use up to 40 letters, digits and '_'")
         if not isinstance(units, Sequence) or isinstance(units, str) or not all(_is_whole(u) and u > 0 for u in units):
-            raise ConfigError(f"layers.{name} must be a list of positive whole numbers, got {units!r}")
+            raise ConfigError(f"layers.{name} must be a list of positive whole numbers, got {shown(units)}")
         layers[name] = tuple(units)
     return layers
 
@@ -126,17 +137,36 @@ def _check_axes(
         values = list(given) if isinstance(given, list | tuple) else [given]
         if not values:
             raise ConfigError(f"{axis} has no values; give at least one")
-        if len(set(map(str, values))) < len(values):
-            raise ConfigError(f"{axis} repeats a value: {as_words(values)}")
-        for value in values:
-            if axis in names and value not in names[axis]:
-                raise ConfigError(unknown(axis, str(value), names[axis]))
-            if axis == "batch_size" and not (_is_whole(value) and value >= 1):
-                raise ConfigError(f"batch_size must be a whole number of at least 1, got {value!r}")
-            if axis == "learning_rate" and not (_is_number(value) and 0 < value < math.inf):
-                raise ConfigError(f"learning_rate must be a positive number, got {value!r}")
-        axes.append((axis, tuple(float(v) for v in values) if axis == "learning_rate" else tuple(values)))
+        checked = tuple(_check_value(axis, value, names.get(axis, ())) for value in values)
+        if repeated := _repeated(values, checked):
+            raise ConfigError(f"{axis} repeats a value: {as_words(repeated)}")
+        axes.append((axis, checked))
+    points = math.prod(len(values) for _, values in axes)
+    if points > _MOST_POINTS:
+        raise ConfigError(f"the axes have {points:,} grid points; a sweep can have {_MOST_POINTS:,}")
     return tuple(axes)
+
+
+def _repeated(given: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+    """What was given for the first value that comes more than once."""
+    twice = next((value for value, count in Counter(values).items() if count > 1), None)
+    return [one for one, value in zip(given, values, strict=True) if value == twice]
+
+
+def _check_value(axis: str, value: Any, names: Sequence[str]) -> str | float | int:
+    """Gives a value in the type of its axis."""
+    if names:
+        name = str(value) if _is_whole(value) else value  # a name such as 64, written without quotes
+        if not isinstance(name, str):
+            raise ConfigError(f"{axis} must be names in quotes, got {shown(value)}; choose from {', '.join(names)}")
+        if name not in names:
+            raise ConfigError(unknown(axis, name, names))
+        return name
+    if axis == "batch_size":
+        return _whole({axis: value}, axis, 0, at_least=1)
+    if not (_is_number(value) and 0 < value < math.inf):
+        raise ConfigError(f"{axis} must be a positive number, got {shown(value)}")
+    return float(value)
 
 
 def _check_seeds(given: Any) -> tuple[int, ...]:
@@ -149,10 +179,10 @@ def _check_seeds(given: Any) -> tuple[int, ...]:
             seeds += range(int(bounds[1]), int(bounds[2]) + 1)
         else:
             seeds.append(parse_value(item) if isinstance(item, str) else item)
-    if not seeds or not all(_is_whole(seed) and 0 <= seed < 2**63 for seed in seeds):
-        raise ConfigError(f"seeds must be whole numbers of at least 0, such as 0..4 or 0,1,2; got {given!r}")
-    if len(set(seeds)) < len(seeds):
-        raise ConfigError(f"seeds repeats a value: {as_words(seeds)}; a repeated seed adds no evidence")
+    if not seeds or not all(_is_whole(seed) and seed >= 0 for seed in seeds):
+        raise ConfigError(f"seeds must be whole numbers of at least 0, such as 0..4 or 0,1,2; got {shown(given)}")
+    if repeated := _repeated(seeds, seeds):
+        raise ConfigError(f"seeds repeats a value: {as_words(repeated)}; a repeated seed adds no evidence")
     return tuple(seeds)
 
 
@@ -166,40 +196,41 @@ def _check_resources(table: Mapping[str, Any]) -> Resources:
     for key in table:
         if key not in RESOURCE_KEYS:
             raise ConfigError(unknown("key", key, RESOURCE_KEYS))
-    num_gpus = table.get("num_gpus", "auto")
+    default = Resources()
+    num_gpus = table.get("num_gpus", default.num_gpus)
     if num_gpus != "auto" and not (_is_number(num_gpus) and 0 <= num_gpus < math.inf):
-        raise ConfigError(f"num_gpus must be a number of at least 0, or auto; got {num_gpus!r}")
+        raise ConfigError(f"num_gpus must be a number of at least 0, or auto; got {shown(num_gpus)}")
     if num_gpus != "auto" and num_gpus > 1 and num_gpus != int(num_gpus):
-        raise ConfigError(f"num_gpus above 1 must be a whole number, got {num_gpus!r}")
+        raise ConfigError(f"num_gpus above 1 must be a whole number, got {shown(num_gpus)}")
     return Resources(
-        num_cpus=_whole(table, "num_cpus", 1, at_least=1),
+        num_cpus=_whole(table, "num_cpus", default.num_cpus, at_least=1),
         num_gpus=num_gpus,
-        max_concurrent=_whole(table, "max_concurrent", 0, at_least=0),
-        max_retries=_whole(table, "max_retries", 3, at_least=0),
-        checkpoint_every=_whole(table, "checkpoint_every", 1, at_least=1),
-        pack=_whole(table, "pack", 1, at_least=1),
+        max_concurrent=_whole(table, "max_concurrent", default.max_concurrent, at_least=0),
+        max_retries=_whole(table, "max_retries", default.max_retries, at_least=0),
+        checkpoint_every=_whole(table, "checkpoint_every", default.checkpoint_every, at_least=1),
+        pack=_whole(table, "pack", default.pack, at_least=1),
     )
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return _is_whole(value) or isinstance(value, float)
 
 
 def _whole(table: Mapping[str, Any], key: str, default: int, *, at_least: int) -> int:
     value = table.get(key, default)
     if not _is_whole(value) or value < at_least:
-        raise ConfigError(f"{key} must be a whole number of at least {at_least}, got {value!r}")
+        raise ConfigError(f"{key} must be a whole number of at least {at_least}, got {shown(value)}")
     return int(value)
 
 
 def _text(table: Mapping[str, Any], key: str, default: str) -> str:
     value = table.get(key, default)
     if not isinstance(value, str):
-        raise ConfigError(f"{key} must be a text, got {value!r}")
+        raise ConfigError(f"{key} must be a text, got {shown(value)}")
     return value
 
 

@@ -6,7 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from sweep.config.checks import RESOURCE_KEYS, TOP_LEVEL_KEYS, parse_value, split_values
+from sweep.config.checks import NUMBER_KEYS, RESOURCE_KEYS, TOP_LEVEL_KEYS, parse_value, split_values
 from sweep.config.sweep import SweepConfig
 from sweep.config.trial import AXES
 from sweep.errors import ConfigError, unknown
@@ -45,11 +45,14 @@ def _read_tables(sweep: str) -> dict[str, Any]:
     if not is_path and sweep not in built_in_sweeps():
         raise ConfigError(f"{unknown('sweep', sweep, built_in_sweeps())}; or give the path of a .toml file")
     try:
-        text: str = Path(sweep).read_text() if is_path else (_sweep_folder() / f"{sweep}.toml").read_text()
-        tables = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read the sweep file {sweep}: {getattr(error, 'strerror', None) or error}") from None
-    except tomllib.TOMLDecodeError as error:
+        content = (Path(sweep) if is_path else _sweep_folder() / f"{sweep}.toml").read_bytes()
+        # Whatever the locale; Windows editors put a mark before UTF-8.
+        tables = tomllib.loads(content.decode("utf-8-sig"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the sweep file {sweep}: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the sweep file {sweep} is not text in UTF-8 ({error.reason}); save it as UTF-8") from None
+    except (ValueError, RecursionError) as error:  # also of numbers and nesting that Python itself refuses
         raise ConfigError(f"the sweep file {sweep} is not valid TOML: {error}") from None
     tables.setdefault("name", Path(sweep).name.removesuffix(".toml"))
     return tables
@@ -62,10 +65,14 @@ def _override(tables: dict[str, Any], key: str, text: str) -> None:
     if key == "name":
         raise ConfigError("name is not an override; use --name")
     if key in AXES:
-        tables.setdefault("axes", {})[key] = [parse_value(item) for item in split_values(key, text)]
-    elif key == "seeds":
-        tables[key] = text
+        items = split_values(key, text)
+        _table(tables, "axes")[key] = items if AXES[key] is str else [parse_value(item) for item in items]
     elif key in RESOURCE_KEYS:
-        tables.setdefault("resources", {})[key] = parse_value(text)
+        _table(tables, "resources")[key] = parse_value(text)
     else:
-        tables[key] = parse_value(text)
+        tables[key] = parse_value(text) if key in NUMBER_KEYS else text
+
+
+def _table(tables: dict[str, Any], key: str) -> dict[str, Any]:
+    table = tables.setdefault(key, {})
+    return table if isinstance(table, dict) else {}  # what is no table is refused as the file's, not as the override's

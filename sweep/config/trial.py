@@ -3,12 +3,12 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 HIDDEN_LAYERS: dict[str, tuple[int, ...]] = {"shallow": (64,), "medium": (128, 64), "deep": (256, 128, 64)}
-AXES = ("depth", "activation", "loss", "learning_rate", "batch_size")
+# Each with the type that its values have once they are read, so that equal values are equal in every way.
+AXES: dict[str, type] = {"depth": str, "activation": str, "loss": str, "learning_rate": float, "batch_size": int}
 
 # Raised whenever an engine's arithmetic or the randomness changes: an id must keep meaning the same numbers.
 _NUMBERS_VERSION = 1
@@ -19,6 +19,8 @@ class TrialConfig:
     """One grid point with its seeds: everything that decides the numbers, and nothing else.
 
     Attributes:
+        trial_id: The grid point in words and `digest`, made as a trial is planned. What is read from a manifest has
+            the id that it was written with.
         dataset: Name of the data set, or the path of an `.npz` file.
         dataset_sha256: Hash of its images and labels.
         validation_size: Images taken from the training images for validation; 0 for none.
@@ -35,6 +37,7 @@ class TrialConfig:
         engine: reference or stacked.
     """
 
+    trial_id: str = ""
     dataset: str
     dataset_sha256: str
     validation_size: int
@@ -48,30 +51,32 @@ class TrialConfig:
     seeds: tuple[int, ...]
     engine: str
 
+    def __post_init__(self) -> None:
+        if not self.trial_id:
+            words = [self.depth, self.activation, self.loss]
+            words += [f"lr{value_name(self.learning_rate)}"] if self.learning_rate != 0.001 else []
+            words += [f"batch{self.batch_size}"] if self.batch_size != 64 else []
+            object.__setattr__(self, "trial_id", "-".join([*words, self.digest]))
+
     @property
     def point(self) -> dict[str, Any]:
         """The grid point: the value of every axis."""
         return {axis: getattr(self, axis) for axis in AXES}
 
     @property
-    def trial_id(self) -> str:
-        """The grid point in words and a hash of every field: the same id always means the same numbers."""
-        words = [self.depth, self.activation, self.loss]
-        words += [f"lr{self.learning_rate:g}"] if self.learning_rate != 0.001 else []
-        words += [f"batch{self.batch_size}"] if self.batch_size != 64 else []
+    def digest(self) -> str:
+        """A hash of every other field: the same one always means the same numbers."""
         identity = {"numbers_version": _NUMBERS_VERSION, **dataclasses.asdict(self)}
-        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-        return "-".join([*words, digest[:8]])
+        del identity["trial_id"]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
 
-    def to_json(self) -> dict[str, Any]:
-        """Gives the fields as JSON values."""
-        return dataclasses.asdict(self)
 
-    @classmethod
-    def from_json(cls, fields: Mapping[str, Any]) -> "TrialConfig":
-        """Reads what `to_json` gave."""
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-        return cls(**values)
+def value_name(value: Any) -> str:
+    """Gives a value of an axis in words: short, and never the words of another value."""
+    if not isinstance(value, float):
+        return str(value)
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,9 +93,9 @@ class Resources:
             same time; each keeps its own files, retries and place in the report.
     """
 
-    num_cpus: int
-    num_gpus: float | str
-    max_concurrent: int
-    max_retries: int
-    checkpoint_every: int
-    pack: int
+    num_cpus: int = 1
+    num_gpus: float | str = "auto"
+    max_concurrent: int = 0
+    max_retries: int = 3
+    checkpoint_every: int = 1
+    pack: int = 1

@@ -141,7 +141,9 @@ class Palette:
         return self._find(axis, level)[1]
 
     def _find(self, axis: str, level: str) -> tuple[int, int]:
-        return self._index[axis, level.split(" = ")[0]]
+        # A level is an axis's own, or several that twins join by " = ", which may stand in a name of its own.
+        first = (name for at, name in self._index if at == axis and f"{level} = ".startswith(f"{name} = "))
+        return self._index.get((axis, level)) or self._index[axis, next(first)]
 
 
 def style() -> Any:

@@ -87,7 +87,7 @@ class _Run:
                     self._display.say(check_nodes(self._experiment.storage))
                 self._display.say(check_resources(resources, cluster.nodes))
                 num_gpus = share_of_gpu(resources, cluster.nodes)
-                if manifest and resources.num_gpus == "auto" and manifest.fingerprint["device"] == "cpu":
+                if manifest and resources.num_gpus == "auto" and manifest.fingerprint.get("device") == "cpu":
                     num_gpus = 0.0  # an experiment stays on the kind of device it began on, unless told otherwise
                 dataset = loading.result()
                 if not manifest:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.config import SweepConfig, TrialConfig
+from sweep.config import AXES, SweepConfig, TrialConfig
 
 HISTORY_METRICS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
@@ -60,11 +60,15 @@ class Manifest:
     commit: str
 
     @property
-    def axes(self) -> dict[str, list[Any]]:
-        """The values of every axis that has more than one, in order; all of the first three if none has."""
-        axes = {name: list(values) for name, values in self.sweep.axes}
-        varied = {name: values for name, values in axes.items() if len(values) > 1}
-        return varied or dict(list(axes.items())[:3])
+    def axes(self) -> dict[str, tuple[Any, ...]]:
+        """The values of every axis that has more than one, in order; of the first three axes if none has."""
+        # A dictionary as a set that keeps the order. Trials may have values that the sweep, last extended, has not.
+        values = {axis: dict.fromkeys(given) for axis, given in self.sweep.axes}
+        for trial in self.trials:
+            for axis, value in trial.point.items():
+                values[axis].setdefault(value)
+        varied = {axis: tuple(values[axis]) for axis in AXES if len(values[axis]) > 1}
+        return varied or {axis: tuple(values[axis]) for axis in list(AXES)[:3]}
 
     def parameters(self, trial: TrialConfig) -> int:
         """Number of trained parameters of one replicate of a trial."""

@@ -1,6 +1,7 @@
 """Contents as bytes and back: sealed JSON for manifest and done records, compressed arrays for the rest.
 
-A sealed file holds the SHA-256 of its own bytes, so a truncated or edited one is noticed.
+A sealed file holds the SHA-256 of its own bytes, so a truncated or edited one is noticed. That is no secret, so what
+is read is checked for safety all the same: types and sizes, names that become paths, parts that must fit each other.
 """
 
 import dataclasses
@@ -8,24 +9,31 @@ import hashlib
 import io
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.config import SweepConfig, TrialConfig
-from sweep.records.contents import DatasetRecord, DoneRecord, Manifest, ReplicateRecord
+from sweep.config import AXES, SELECTIONS, SweepConfig
+from sweep.errors import shown
+from sweep.records.contents import HISTORY_METRICS, DoneRecord, Manifest
+from sweep.records.typed import reader
 
 _FORMAT = 2
 _NO_DIGEST = "0" * 64
+# What may become the name of a folder or file: one part of a path, on every file system.
+_NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}")
+_MOST_POINTS = 1_000_000
+_MOST_THREADS = 1024
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """Gives the bytes of a manifest."""
     fields = {f.name: getattr(manifest, f.name) for f in dataclasses.fields(manifest)}
     fields["sweep"] = manifest.sweep.to_json()
-    fields["trials"] = [{"trial_id": trial.trial_id, **trial.to_json()} for trial in manifest.trials]
+    fields["trials"] = [dataclasses.asdict(trial) for trial in manifest.trials]
     fields["dataset"] = dataclasses.asdict(manifest.dataset)
     return _seal(fields)
 
@@ -34,21 +42,29 @@ def decode_manifest(content: bytes) -> Manifest:
     """Reads what `encode_manifest` gave.
 
     Raises:
-        ValueError, KeyError, TypeError: if it is damaged, or was written by another version.
+        ValueError: if it is damaged or unsafe, or has the format of another version.
     """
     fields = _unseal(content)
-    trials = [
-        (row["trial_id"], TrialConfig.from_json({k: v for k, v in row.items() if k != "trial_id"}))
-        for row in fields.pop("trials")
-    ]
-    if any(trial_id != trial.trial_id for trial_id, trial in trials):
-        raise ValueError("a trial's id is not that of its fields; another version of sweep wrote it")
-    return Manifest(
-        sweep=SweepConfig.from_json(fields.pop("sweep")),
-        trials=tuple(trial for _, trial in trials),
-        dataset=DatasetRecord(**_tuples(fields.pop("dataset"))),
-        **_tuples(fields),
-    )
+    sweep = fields.get("sweep")
+    if isinstance(sweep, dict):
+        tables = {key: list(sweep[key].items()) for key in ("axes", "layers") if isinstance(sweep.get(key), dict)}
+        fields["sweep"] = sweep | {key: [list(item) for item in items] for key, items in tables.items()}
+    manifest: Manifest = reader(Manifest)(fields)
+    manifest = dataclasses.replace(manifest, sweep=_checked_sweep(manifest.sweep))
+    trial_ids = [trial.trial_id for trial in manifest.trials]
+    if not trial_ids:
+        raise ValueError("it has no trials")
+    if unsafe := [trial_id for trial_id in trial_ids if not _NAME.fullmatch(trial_id)]:
+        raise ValueError(f"{shown(unsafe[0])} cannot be the id of a trial")
+    if len(set(trial_ids)) < len(trial_ids):
+        raise ValueError("two trials have one id")
+    for trial in manifest.trials:
+        if math.isnan(trial.learning_rate) or not (trial.seeds and trial.epochs and trial.batch_size):
+            raise ValueError(f"trial {trial.trial_id} lacks what it needs to be trained")
+    if not manifest.dataset.class_names or not manifest.dataset.image_shape:
+        raise ValueError("the data set has no classes or images")
+    _check_fingerprint(manifest.fingerprint)
+    return manifest
 
 
 def encode_done(record: DoneRecord) -> bytes:
@@ -57,25 +73,24 @@ def encode_done(record: DoneRecord) -> bytes:
 
 
 def decode_done(content: bytes) -> DoneRecord | None:
-    """Reads what `encode_done` gave; None if it is damaged, or was written by another version."""
+    """Reads what `encode_done` gave; None if it is damaged or unsafe, or has the format of another version."""
     try:
-        fields = _unseal(content)
-        rows: list[dict[str, Any]] = [
-            {key: math.nan if value is None else value for key, value in row.items()} for row in fields["replicates"]
-        ]
-        return DoneRecord(
-            trial_id=fields["trial_id"],
-            replicates=tuple(ReplicateRecord(**row) for row in rows),
-            history={
-                metric: [[math.nan if value is None else value for value in row] for row in epochs]
-                for metric, epochs in fields["history"].items()
-            },
-            files=fields["files"],
-            fingerprints=tuple((epoch, fingerprint) for epoch, fingerprint in fields["fingerprints"]),
-            finished=fields["finished"],
-        )
-    except (ValueError, KeyError, TypeError):
+        record: DoneRecord = reader(DoneRecord)(_unseal(content))
+        for _, fingerprint in record.fingerprints:
+            _check_fingerprint(fingerprint)
+    except ValueError:
         return None
+    epochs = len(record.history.get(HISTORY_METRICS[0], ()))
+    fits = (
+        record.replicates
+        and record.fingerprints
+        and epochs
+        and record.history.keys() >= set(HISTORY_METRICS)
+        and all(len(rows) == epochs for rows in record.history.values())
+        and all(len(row) == len(record.replicates) for rows in record.history.values() for row in rows)
+        and all(map(_NAME.fullmatch, record.files))
+    )
+    return record if fits else None
 
 
 def encode_arrays(**arrays: NDArray[Any]) -> bytes:
@@ -85,10 +100,30 @@ def encode_arrays(**arrays: NDArray[Any]) -> bytes:
     return buffer.getvalue()
 
 
-def decode_arrays(content: bytes) -> dict[str, NDArray[Any]]:
-    """Reads what `encode_arrays` gave."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+def decode_arrays(content: bytes, **shapes: str) -> dict[str, NDArray[Any]]:
+    """Reads what `encode_arrays` gave.
+
+    Args:
+        content: Of the file.
+        shapes: Of each array, a letter an axis, such as "RNC"; equal letters are equal sizes, "..." is any more axes.
+
+    Raises:
+        ValueError: if it is damaged, or has other arrays.
+    """
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in shapes}
+    except Exception as error:  # zipfile, zlib and numpy each raise their own for a damaged file
+        raise ValueError(str(error)) from None
+    sizes: dict[str, int] = {}
+    for name, letters in shapes.items():
+        axes, shape = letters.removesuffix("..."), arrays[name].shape
+        fits = len(shape) == len(axes) or (axes != letters and len(shape) > len(axes))
+        if not fits or any(sizes.setdefault(axis, size) != size for axis, size in zip(axes, shape, strict=False)):
+            raise ValueError(f"{name} has the shape {shape}")
+        if arrays[name].dtype.kind not in ("iu" if name.startswith("y_") or "confusion" in name else "fiu"):
+            raise ValueError(f"{name} holds {arrays[name].dtype}")
+    return arrays
 
 
 def finite(value: Any) -> Any:
@@ -107,7 +142,10 @@ def _seal(fields: Mapping[str, Any]) -> bytes:
 
 
 def _unseal(content: bytes) -> dict[str, Any]:
-    body = json.loads(content)
+    try:
+        body = json.loads(content)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
     if not isinstance(body, dict):
         raise ValueError("it is no record")
     if body.pop("format", _FORMAT) != _FORMAT:
@@ -118,5 +156,28 @@ def _unseal(content: bytes) -> dict[str, Any]:
     return body
 
 
-def _tuples(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()}
+def _checked_sweep(sweep: SweepConfig) -> SweepConfig:
+    """Gives the sweep with the values of its axes in their types.
+
+    Raises:
+        ValueError: if something in it does not fit, or has no bearable size.
+    """
+    given, layers, resources = dict(sweep.axes), dict(sweep.layers), sweep.resources
+    if given.keys() != AXES.keys() or not all(given.values()):
+        raise ValueError(f"sweep: axes: {shown(list(given))} are not the axes, each with a value")
+    axes = tuple((axis, tuple(map(reader(kind), given[axis]))) for axis, kind in AXES.items())
+    if not layers.keys() >= set(dict(axes)["depth"]) or any(map(math.isnan, dict(axes)["learning_rate"])):
+        raise ValueError("sweep: the layers of a depth or a learning rate is missing")
+    if math.prod(len(values) for _, values in axes) > _MOST_POINTS:
+        raise ValueError(f"sweep: axes: it has more than {_MOST_POINTS:,} grid points")
+    if sweep.selection not in SELECTIONS:
+        raise ValueError(f"sweep: selection: {shown(sweep.selection)} is no score that can select")
+    if not (sweep.epochs and sweep.seeds and resources.num_cpus and resources.checkpoint_every and resources.pack):
+        raise ValueError("sweep: epochs, seeds or resources are none")
+    return dataclasses.replace(sweep, axes=axes)
+
+
+def _check_fingerprint(fingerprint: Mapping[str, Any]) -> None:
+    device, num_threads = fingerprint.get("device", "cpu"), fingerprint.get("num_threads", 1)
+    if not isinstance(device, str) or type(num_threads) is not int or not 1 <= num_threads <= _MOST_THREADS:
+        raise ValueError("fingerprint: the device or the number of threads cannot be one")

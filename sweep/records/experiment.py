@@ -4,8 +4,8 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,28 @@ from sweep.records.encoding import (
 from sweep.storage import Storage
 
 _KEPT_CHECKPOINTS = 2
-_CHECKPOINT = re.compile(r"checkpoint-(\d{4,})-([0-9a-f]{16})\.pt")
+
+
+class CheckpointFile(NamedTuple):
+    """What the name of a checkpoint's file says: the only place that writes, reads and sorts these names.
+
+    Numbers are compared as numbers, because version 0.1.0 wrote the epoch with four digits.
+    """
+
+    epoch: int
+    sha256_prefix: str
+    name: str
+
+    @classmethod
+    def of(cls, epoch: int, sha256: str) -> "CheckpointFile":
+        """Gives the file of a checkpoint that is to be written."""
+        return cls(epoch, sha256[:16], f"checkpoint-{epoch:06d}-{sha256[:16]}.pt")
+
+    @classmethod
+    def among(cls, names: Iterable[str]) -> list["CheckpointFile"]:
+        """Gives those of the names that are checkpoints', oldest first."""
+        matches = [re.fullmatch(r"checkpoint-([0-9]{4,18})-([0-9a-f]{16})\.pt", name) for name in names]
+        return sorted(cls(int(match[1]), match[2], match[0]) for match in matches if match)
 
 
 class Experiment:
@@ -64,7 +85,7 @@ class Experiment:
             return None
         try:
             return decode_manifest(content)
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError as error:
             raise ExperimentError(
                 f"the manifest {self.storage}/manifest.json is damaged ({error}); nothing was changed: "
                 "restore it from a copy, or start anew under another --name"
@@ -75,8 +96,13 @@ class Experiment:
         self.storage.write("test_split.npz", encode_arrays(images=images, y_true=y_true))
 
     def read_test_split(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """Gives test images `[N, ...]` and labels `[N]`."""
-        arrays = decode_arrays(self.storage.read("test_split.npz"))
+        """Gives test images `[N, ...]` and labels `[N]`.
+
+        Raises:
+            FileNotFoundError: if they are not there.
+            ValueError: if they are damaged.
+        """
+        arrays = decode_arrays(self.storage.read("test_split.npz"), images="N...", y_true="N")
         return arrays["images"], arrays["y_true"]
 
     def log_event(self, event: str, **details: Any) -> None:
@@ -89,9 +115,11 @@ class Experiment:
         events = []
         for line in self.storage.read_lines("events.jsonl"):
             try:
-                events.append(json.loads(line))
-            except ValueError:
+                event = json.loads(line)
+            except (ValueError, RecursionError):
                 continue  # a line cut short by a crash
+            if isinstance(event, dict):
+                events.append(event)
         return sorted(events, key=lambda event: str(event.get("time", "")))  # several hosts may have written
 
     # ---- trials
@@ -100,25 +128,24 @@ class Experiment:
         """Writes what training resumes from after `epoch`, and keeps the last two."""
         folder = f"trials/{trial_id}"
         digest = hashlib.sha256(content).hexdigest()
-        file = f"checkpoint-{epoch:04d}-{digest[:16]}.pt"
-        self.storage.write(f"{folder}/{file}", content)
-        for old in self._checkpoints(trial_id)[:-_KEPT_CHECKPOINTS]:
+        file = CheckpointFile.of(epoch, digest)
+        self.storage.write(f"{folder}/{file.name}", content)
+        for old in CheckpointFile.among(self.storage.list(folder))[:-_KEPT_CHECKPOINTS]:
             if old != file:  # a second writer of the trial may be ahead
-                self.storage.delete(f"{folder}/{old}")
-        return Checkpoint(epoch=epoch, file=file, sha256=digest, content=content)
+                self.storage.delete(f"{folder}/{old.name}")
+        return Checkpoint(epoch=epoch, file=file.name, sha256=digest, content=content)
 
     def read_checkpoint(self, trial_id: str) -> Checkpoint | None:
         """Gives the newest checkpoint whose hash is right; damaged ones are set aside as `.corrupt`."""
-        for file in reversed(self._checkpoints(trial_id)):
+        for epoch, prefix, file in reversed(CheckpointFile.among(self.storage.list(f"trials/{trial_id}"))):
             path = f"trials/{trial_id}/{file}"
-            epoch, prefix = _CHECKPOINT.fullmatch(file).groups()  # type: ignore[union-attr]
             try:
                 content = self.storage.read(path)
             except FileNotFoundError:
                 continue  # another writer of the same trial has just replaced it
             digest = hashlib.sha256(content).hexdigest()
             if digest.startswith(prefix):
-                return Checkpoint(epoch=int(epoch), file=file, sha256=digest, content=content)
+                return Checkpoint(epoch=epoch, file=file, sha256=digest, content=content)
             self.storage.rename(path, f"{path}.corrupt")
             self.log_event("checkpoint_corrupt", trial_id=trial_id, file=file)
             self.storage.flush()  # a worker may be gone in a moment
@@ -126,12 +153,12 @@ class Experiment:
 
     def checkpointed_epochs(self) -> dict[str, int]:
         """The epoch of the newest checkpoint, unread, of each trial that has one."""
-        epochs: dict[str, int] = {}
+        names: dict[str, list[str]] = {}
         for path in self.storage.files("trials"):
-            _, trial_id, name = path.split("/", 2)
-            if found := _CHECKPOINT.fullmatch(name):
-                epochs[trial_id] = max(epochs.get(trial_id, 0), int(found[1]))
-        return epochs
+            trial_id, _, name = path.removeprefix("trials/").partition("/")
+            names.setdefault(trial_id, []).append(name)
+        files = {trial_id: CheckpointFile.among(names[trial_id]) for trial_id in names}
+        return {trial_id: found[-1].epoch for trial_id, found in files.items() if found}
 
     def write_predictions(self, trial_id: str, predictions: Predictions) -> str:
         """Writes the predictions and gives the SHA-256 of the file."""
@@ -144,8 +171,11 @@ class Experiment:
 
         Raises:
             FileNotFoundError: if the trial is not finished.
+            ValueError: if they are damaged.
         """
-        return Predictions(**decode_arrays(self.storage.read(f"trials/{trial_id}/predictions.npz")))
+        content = self.storage.read(f"trials/{trial_id}/predictions.npz")
+        shapes = {"test_logits": "RNC", "y_pred": "RN", "test_confusion": "RCC", "validation_confusion": "RCC"}
+        return Predictions(**decode_arrays(content, **shapes))
 
     def write_done(self, record: DoneRecord) -> None:
         """Declares a trial finished; its other files must be there already."""
@@ -183,6 +213,3 @@ class Experiment:
     def clear_error(self, trial_id: str) -> None:
         """Forgets that a trial failed, before it is run again."""
         self.storage.delete(f"trials/{trial_id}/error.txt")
-
-    def _checkpoints(self, trial_id: str) -> list[str]:
-        return [name for name in self.storage.list(f"trials/{trial_id}") if _CHECKPOINT.fullmatch(name)]

@@ -1,11 +1,12 @@
 """Finds the experiments of a storage path, and reads one for a report."""
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.errors import ExperimentError, one_line, unknown
+from sweep.errors import ExperimentError, StorageError, one_line, shown, unknown
 from sweep.records.contents import DoneRecord, Manifest
 from sweep.records.experiment import Experiment
 from sweep.storage import Storage
@@ -43,17 +44,25 @@ def open_experiment(storage: Storage, name: str) -> Experiment:
     Raises:
         ExperimentError: if there is none of that name, with the names that there are.
     """
-    experiment = Experiment(storage.folder(name))
-    if not experiment.exists():
-        names = list_experiments(storage)
-        allowed = unknown("experiment", name, names) if names else f"unknown experiment {name!r}; there are none yet"
-        raise ExperimentError(f"{allowed} (in {storage})")
-    return experiment
+    # Any name that a folder has, but the name of one folder and no path out of the storage.
+    if {"/", "\0"}.isdisjoint(name) and name not in ("", ".", ".."):
+        experiment = Experiment(storage.folder(name))
+        if experiment.exists():
+            return experiment
+    names = list_experiments(storage)
+    known = unknown("experiment", name, names) if names else f"unknown experiment {shown(name)}; there are none yet"
+    raise ExperimentError(f"{known} (in {storage})")
 
 
 def list_experiments(storage: Storage) -> list[str]:
-    """Names of the experiments in a storage path."""
-    return [name for name in storage.list() if storage.exists(f"{name}/manifest.json")]
+    """Names of the experiments in a storage path, and of the folders that may be one but cannot be looked into."""
+    names = []
+    for name in storage.list():
+        with contextlib.suppress(StorageError):
+            if not storage.exists(f"{name}/manifest.json"):
+                continue
+        names.append(name)
+    return names
 
 
 def read_records(experiment: Experiment) -> ExperimentRecords:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from sweep.config import value_name
 from sweep.figures import Published, reproduction
 from sweep.report.document import Block, Drawing, Paragraph, Section, Table, section
 from sweep.report.findings import Analysis
@@ -122,7 +123,7 @@ def _controls(analysis: Analysis) -> pd.DataFrame:
     for control in analysis.controls:
         others = [v for axis, v in zip(analysis.grid.axes, control.point.values, strict=True) if axis != "loss"]
         row = {
-            "grid point": " ".join(map(str, others)) or "all",
+            "grid point": " ".join(map(value_name, others)) or "all",
             "identical seeds": f"{control.identical} of {control.compared}",
             "largest difference (points)": points(control.largest),
         }
@@ -136,7 +137,7 @@ def _reproduced(analysis: Analysis) -> pd.DataFrame:
     axes = list(analysis.grid.axes)
     words = {None: NONE, True: "inside", False: "outside"}
     return pd.DataFrame(
-        dict(zip(axes, map(str, row.point.values), strict=True))
+        dict(zip(axes, map(value_name, row.point.values), strict=True))
         | {
             "published (%)": percent(row.published),
             "ours (%)": percent(row.ours.estimate),

@@ -40,7 +40,7 @@ def choose_folder(storage: Storage, names: Sequence[str], out: str | None) -> Pa
     """
     if out and "://" in out:
         raise ConfigError(f"--out {out} is no folder; a report is written to this machine, copy it from there")
-    folder = Path(out).expanduser() if out else _default_folder(storage, names)
+    folder = Path(out) if out else _default_folder(storage, names)
     with _explained(folder):
         for place in (folder, *(folder / name for name in folders_of(names))):
             known = _known(place, proposed_folder(folder, names))

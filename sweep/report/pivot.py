@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from sweep.config import value_name
 from sweep.report.document import Block, Paragraph, Table
 from sweep.report.findings import MOST_SHOWN, Analysis
 from sweep.report.formats import NONE, percent
@@ -22,7 +23,8 @@ def pivot(analysis: Analysis) -> list[Block]:
     means: dict[tuple[str, ...], dict[str, float]] = {}
     for point in grid.points:
         levels = {axis: level_name(axis, value) for axis, value in zip(grid.axes, point.values, strict=True)}
-        row, column = tuple(levels[axis].replace(f"{axis}=", "") for axis in row_axes), levels.get(column_axis)
+        values = dict(zip(grid.axes, map(value_name, point.values), strict=True))
+        row, column = tuple(values[axis] for axis in row_axes), levels.get(column_axis)
         mean, seeds = mean_score(grid, point)
         text = percent(mean) + (f" (n = {seeds})" if np.isfinite(mean) and seeds < len(grid.seeds) else "")
         texts.setdefault(row, {})[column or columns[0]] = bold(text) if point in selected else text

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from sweep.config import value_name
 from sweep.records import ExperimentRecords
 from sweep.report.document import Block, Paragraph, Section, Table, note, section
 from sweep.report.formats import duration, numbered, several
@@ -77,7 +78,7 @@ def _words(values: Any) -> str:
     def word(value: Any) -> str:
         if isinstance(value, list | tuple):
             return ", ".join(map(str, value)) or "none"
-        return f"{value:g}" if isinstance(value, float) else str(value)
+        return value_name(value)
 
     return (
         "; ".join(f"{name.replace('_gb', ' (GB)').replace('_', ' ')} {word(value)}" for name, value in values.items())

@@ -7,14 +7,14 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from sweep.config import AXES
+from sweep.config import AXES, value_name
 from sweep.figures import critical_difference_diagram
 from sweep.report.document import Block, Document, Drawing, Paragraph, Section, Table, note, section
 from sweep.report.findings import MOST_SHOWN, Analysis
 from sweep.report.formats import NONE, listed, p_equals, percent, points, points_range, several
 from sweep.report.verdict import incomplete, verdict
 from sweep.stats import critical_difference
-from sweep.tables import Configuration, code, level_name, link
+from sweep.tables import Configuration, code, link
 
 
 def together(analyses: Mapping[str, Analysis]) -> Document:
@@ -56,10 +56,7 @@ def _scores(analyses: Mapping[str, Analysis]) -> Section:
                         f"{name}_test_accuracy_mean": test,
                     }
                 )
-    levels = {
-        values: {a: level_name(a, value).replace(f"{a}=", "") for a, value in zip(axes, values, strict=True)}
-        for values in rows
-    }
+    levels = {values: {axis: value_name(value) for axis, value in zip(axes, values, strict=True)} for values in rows}
     shown = pd.DataFrame(levels[values] | row for values, row in rows.items()).fillna(NONE)
     exact = pd.DataFrame(levels[values] | row for values, row in numbers.items())
     more = (

@@ -10,6 +10,7 @@ Imports neither torch nor ray; pyarrow only when a bucket is used.
 """
 
 import os
+import re
 
 from sweep.errors import StorageError
 from sweep.storage.base import Storage
@@ -29,9 +30,8 @@ def open_storage(root: str | os.PathLike[str]) -> Storage:
 
         bucket, prefix = Bucket.of(text)
         return ObjectStorage(bucket, prefix)
-    if "://" in text:
-        scheme = text.partition("://")[0]
-        raise StorageError(f"storage {scheme}:// is not supported; give a folder or s3://bucket/prefix")
+    if scheme := re.match(r"([A-Za-z][\w+.-]+):/", text):  # also with one slash: what follows may be a secret
+        raise StorageError(f"storage {scheme[1]}:// is not supported; give a folder or s3://bucket/prefix")
     return LocalStorage(root)
 
 

@@ -4,6 +4,8 @@ import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
+from sweep.storage.segments import files_of_lines
+
 # What names of files that are only half written, or only a probe, begin with.
 TEMPORARY = ".tmp-"
 
@@ -63,12 +65,7 @@ class Storage(ABC):
     def read_lines(self, path: str) -> list[str]:
         """Gives the lines that `append` has added, here or where this storage was copied from; oldest first."""
         folder, slash, name = path.rpartition("/")
-        stem, dot, suffix = name.rpartition(".")
-        names = [
-            one
-            for one in self.list(folder)
-            if one == name or (one.startswith(f"{stem}-") and one.endswith(f"{dot}{suffix}"))
-        ]
+        names = files_of_lines(name, self.list(folder))
         contents = self.read_each([f"{folder}{slash}{one}" for one in names])
         return [line for content in contents if content for line in content.decode(errors="replace").splitlines()]
 

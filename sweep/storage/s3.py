@@ -27,7 +27,13 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 8.0
 _ATTEMPTS_OF_CLIENT = 2
 _CONNECT_TIMEOUT_S, _SILENCE_TIMEOUT_S = 5.0, 10.0
 
-_OPTIONS = ("endpoint_override", "region", "scheme")
+# Each with what it may be: what has no place in these patterns is perhaps a secret, and is not repeated.
+_OPTIONS = {
+    "endpoint_override": r"(https?://)?([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/[\w./-]*)?",
+    "region": r"[\w-]+",
+    "scheme": r"https?",
+}
+_EXAMPLES = {"endpoint_override": "http://host:9000", "region": "eu-west-1", "scheme": "http or https"}
 _CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile in ~/.aws, or the role of the machine"
 # Trying again cannot help, and the user can do something about each.
 _REMEDIES = {
@@ -68,18 +74,28 @@ class Bucket:
         Raises:
             StorageError: if it names no bucket, or has credentials or unknown options; these are not repeated.
         """
-        parts = urlsplit(uri)
+        try:
+            parts = urlsplit(uri)
+        except ValueError:
+            raise StorageError("the --storage URI is none; write s3://bucket/prefix") from None
         options = dict(parse_qsl(parts.query, keep_blank_values=True))
-        if "@" in parts.netloc or any("key" in option.lower() or "token" in option.lower() for option in options):
+        # Users and passwords of URLs too, however often they are escaped.
+        secret = any(word in option.lower() for option in options for word in ("key", "token", "secret", "password"))
+        if secret or "@" in unquote(unquote(f"{parts.netloc}{parts.query}")):
             raise StorageError(
                 "the --storage URI has credentials in it, which would be written down; leave them out and give "
                 + _CREDENTIALS
             )
-        if unknown := sorted(set(options) - set(_OPTIONS)):
-            raise StorageError(f"unknown option {unknown[0]!r} in the --storage URI; choose from {', '.join(_OPTIONS)}")
+        for option, value in options.items():
+            if option not in _OPTIONS:
+                name = f" {option!r}" if re.fullmatch("[a-z_]+", option) else ""
+                raise StorageError(f"unknown option{name} in the --storage URI; choose from {', '.join(_OPTIONS)}")
+            if not re.fullmatch(_OPTIONS[option], value, re.ASCII):
+                raise StorageError(f"the --storage URI has a {option} that cannot be one; write {_EXAMPLES[option]}")
         prefix = unquote(parts.path).strip("/")
-        if not parts.netloc or parts.fragment or (prefix and {"", ".", ".."} & set(prefix.split("/"))):
-            raise StorageError(f"{uri!r} is no storage; write s3://bucket/prefix")
+        outside = bool(prefix) and not {"", ".", ".."}.isdisjoint(prefix.split("/"))
+        if not re.fullmatch(r"[\w.-]+", parts.netloc, re.ASCII) or parts.fragment or outside:
+            raise StorageError("the --storage URI names no bucket and prefix; write s3://bucket/prefix")
         return cls(parts.netloc, options), prefix
 
     def uri(self, prefix: str) -> str:

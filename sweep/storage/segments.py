@@ -5,15 +5,24 @@ time that passes, never with their product. Its name says when its writer began,
 """
 
 import contextlib
+import re
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from sweep.errors import StorageError
 
 _HELD_S = 5.0
 _FULL_BYTES = 64 * 1024
+
+
+def files_of_lines(name: str, names: Iterable[str]) -> list[str]:
+    """Gives those of the names that are a file of lines or its segments, in the order in which they were written."""
+    stem, dot, suffix = (re.escape(part) for part in name.rpartition("."))
+    matches = [re.fullmatch(rf"{stem}(?:-(\w+)-(\w+)-(\d+))?{dot}{suffix}", one) for one in names]
+    order = {match[0]: (match[1] or "", match[2] or "", int(match[3] or 0)) for match in matches if match}
+    return sorted(order, key=order.__getitem__)
 
 
 class Segments:

@@ -7,7 +7,7 @@ LaTeX and Markdown; `marks` says what stands out in a text. Imports neither torc
 from sweep.tables.files import booktabs, csv, fence, latex, markdown, marked_down, numeric_columns
 from sweep.tables.frames import history_table, results_table, summary_table
 from sweep.tables.marks import bold, code, link, plain, spans
-from sweep.tables.points import Configuration, Grid, GridPoint, Replicate, level_name, read_grid, varied_axes
+from sweep.tables.points import Configuration, Grid, GridPoint, Replicate, level_name, read_grid
 
 __all__ = [
     "Configuration",
@@ -31,5 +31,4 @@ __all__ = [
     "results_table",
     "spans",
     "summary_table",
-    "varied_axes",
 ]

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sweep.config import TrialConfig
+from sweep.config import TrialConfig, value_name
 from sweep.records import HISTORY_METRICS, ExperimentRecords
-from sweep.tables.points import read_grid, varied_axes
+from sweep.tables.points import read_grid
 
 RESULT_SCORES = (
     "train_accuracy",
@@ -25,7 +25,7 @@ def results_table(records: ExperimentRecords) -> pd.DataFrame:
 
     Columns: trial_id, the axes, seed, `RESULT_SCORES`; scores in [0, 1], precision, recall and F1 macro-averaged.
     """
-    axes = list(varied_axes(records.manifest))
+    axes = list(records.manifest.axes)
     rows = []
     for trial in records.manifest.trials:
         identity = _identity(trial, axes)
@@ -41,7 +41,7 @@ def history_table(records: ExperimentRecords) -> pd.DataFrame:
 
     Columns: trial_id, the axes, seed, epoch (from 1), then the four metrics of the history.
     """
-    axes = list(varied_axes(records.manifest))
+    axes = list(records.manifest.axes)
     parts = []
     for trial in records.manifest.trials:
         identity = _identity(trial, axes)
@@ -85,7 +85,7 @@ def summary_table(records: ExperimentRecords) -> pd.DataFrame:
             }
         )
     for point, reason in grid.left_out:
-        values = dict(zip(grid.axes, map(str, point.values), strict=True))
+        values = dict(zip(grid.axes, map(value_name, point.values), strict=True))
         rows.append({"rank": pd.NA, **values, "n": len(point.replicates), "note": reason})
     names = ["rank", *grid.axes, "n", f"{criterion}_mean", f"{criterion}_sd", "test_accuracy_mean", "train_time_s"]
     table = pd.DataFrame(rows, columns=[*names, "note"] if grid.left_out else names)

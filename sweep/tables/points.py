@@ -5,15 +5,16 @@ bit for bit, are twins: they are one configuration under several names and never
 torch nor ray. Axis letters: K configurations, S shared seeds, N test images.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.config import AXES
-from sweep.records import ExperimentRecords, Manifest, ReplicateRecord
+from sweep.config import value_name
+from sweep.records import ExperimentRecords, ReplicateRecord
 
 # Means of the same scores in another order differ by this much at most.
 _ROUNDING = 1e-12
@@ -66,7 +67,7 @@ class Configuration:
     @property
     def cells(self) -> dict[str, str]:
         """The levels as cells of a table, whose columns name the axes already."""
-        return {axis: level.replace(f"{axis}=", "") for axis, level in self.levels.items()}
+        return {axis: _joined(self.points, index, value_name) for index, axis in enumerate(self.levels)}
 
     def scores(self, metric: str) -> NDArray[np.float64]:
         """Gives one of the numbers of each replicate `[S]`."""
@@ -125,7 +126,7 @@ class Grid:
 
 def read_grid(records: ExperimentRecords) -> Grid:
     """Groups an experiment's trials by grid point, finds the shared seeds and the twins."""
-    axes = varied_axes(records.manifest)
+    axes = records.manifest.axes
     criterion = records.manifest.sweep.selection
     points = _points(records, axes)
     reasons = {point.values: _reason(point, criterion) for point in points}
@@ -148,21 +149,9 @@ def read_grid(records: ExperimentRecords) -> Grid:
     )
 
 
-def varied_axes(manifest: Manifest) -> dict[str, tuple[Any, ...]]:
-    """Gives the values of every axis that has more than one; of depth, activation and loss if none has."""
-    # An extended sweep's own axes may have lost values that trials of the manifest still have.
-    values: dict[str, list[Any]] = {name: list(given) for name, given in manifest.sweep.axes}
-    for trial in manifest.trials:
-        for axis, value in trial.point.items():
-            if value not in values.setdefault(axis, []):
-                values[axis].append(value)
-    varied = {axis: tuple(values[axis]) for axis in AXES if len(values[axis]) > 1}
-    return varied or {axis: tuple(values[axis]) for axis in AXES[:3]}
-
-
 def level_name(axis: str, value: Any) -> str:
     """Gives a level's name: a word stands for itself, a number needs its axis."""
-    return value if isinstance(value, str) else f"{axis}={value:g}"
+    return value if isinstance(value, str) else f"{axis}={value_name(value)}"
 
 
 def _points(records: ExperimentRecords, axes: Mapping[str, Sequence[Any]]) -> list[GridPoint]:
@@ -228,13 +217,15 @@ def _merge_twins(points: Sequence[GridPoint], seeds: Sequence[int], axes: Sequen
 
 
 def _configuration(group: Sequence[GridPoint], seeds: Sequence[int], axes: Sequence[str]) -> Configuration:
-    levels = {}
-    for index, axis in enumerate(axes):
-        names = dict.fromkeys(level_name(axis, point.values[index]) for point in group)
-        levels[axis] = " = ".join(names)
+    levels = {axis: _joined(group, index, partial(level_name, axis)) for index, axis in enumerate(axes)}
     return Configuration(
         name=" ".join(levels.values()),
         levels=levels,
         points=tuple(group),
         replicates=tuple(group[0].replicates[seed] for seed in seeds),
     )
+
+
+def _joined(points: Sequence[GridPoint], index: int, name: Callable[[Any], str]) -> str:
+    """The names of the values that grid points have on an axis."""
+    return " = ".join(dict.fromkeys(name(point.values[index]) for point in points))

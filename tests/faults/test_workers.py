@@ -10,7 +10,7 @@ def test_worker_killed_while_writing_each_kind_of_file_is_retried(
     case: Case, cluster: str, truth: dict[str, Numbers]
 ) -> None:
     case.set_faults(
-        {"kill_before_rename": "*-relu-cross_entropy-*/checkpoint-0005-*"},
+        {"kill_before_rename": "*-relu-cross_entropy-*/checkpoint-000005-*"},
         {"kill_before_rename": "*-relu-hinge-*/predictions.npz"},
         {"kill_before_rename": "*-tanh-hinge-*/done.json"},
     )
@@ -45,7 +45,9 @@ def test_worker_killed_in_an_epoch_without_retries_left_fails_its_trial_alone(
 def test_a_lost_worker_costs_only_the_trial_of_the_pack_that_it_was_training(
     case: Case, cluster: str, truth: dict[str, Numbers]
 ) -> None:
-    case.set_faults({"kill_before_rename": "*-relu-hinge-*/checkpoint-0005-*"}, {"raise_in": "*-tanh-cross_entropy-*"})
+    case.set_faults(
+        {"kill_before_rename": "*-relu-hinge-*/checkpoint-000005-*"}, {"raise_in": "*-tanh-cross_entropy-*"}
+    )
     run = case.sweep("run", *WORDS, "max_retries=0", "pack=4", address=cluster)
     assert run.process.returncode == 1, run.output
     assert "INCOMPLETE 2/4, 2 failed" in run.last_line
