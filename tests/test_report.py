@@ -68,7 +68,7 @@ def check_report(out):
     assert len(found.ids) == len(set(found.ids))
     for address in found.addresses:
         assert address.startswith(("#", "data:")) or (out / address).exists(), address[:80]
-    assert "http" not in re.sub(r'xmlns(:xlink)?="http://www.w3.org/[^"]+"', "", page)
+    assert not re.search("https?:", re.sub(r'xmlns(:xlink)?="http://www.w3.org/[^"]+"', "", page))
     readme = (out / "README.md").read_text()
     for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", readme):
         assert (out / picture).is_file()
@@ -376,15 +376,15 @@ def test_several_experiments_stand_side_by_side(tmp_path, rng):
 
 def test_five_data_sets_give_a_critical_difference_diagram(tmp_path, rng):
     sweep = made_up_sweep(axes={"depth": ["shallow", "medium", "deep"], "activation": ["relu"], "loss": ["hinge"]})
-    analyses = []
+    analyses = {}
     for number in range(5):
         experiment = write_experiment(
             tmp_path / f"e{number}", score, rng=rng, sweep=sweep, dataset_sha256=f"{number}" * 64
         )
-        analyses.append(analyse(read_records(experiment), rng))
+        analyses[experiment.name] = analyse(read_records(experiment), rng)
     assert [picture.name for picture in together(analyses).pictures()] == ["critical-difference"]
     # The same data set five times is one piece of evidence, not five.
-    assert together(analyses[:1] * 5).pictures() == []
+    assert together(dict.fromkeys(analyses, analyses["e0"])).pictures() == []
 
 
 def test_a_report_needs_neither_torch_nor_ray_and_the_package_imports_cheaply():

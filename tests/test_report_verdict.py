@@ -18,6 +18,7 @@ from sweep.report.document import Paragraph
 from sweep.report.formats import p_text, percent, points
 from sweep.report.ranking import ranking_section
 from sweep.report.verdict import verdict
+from sweep.tables import bold
 
 DEPTHS, ACTIVATIONS = ("shallow", "medium", "deep"), ("relu", "sigmoid", "tanh")
 AXES = {"depth": list(DEPTHS), "activation": list(ACTIVATIONS), "loss": ["hinge"]}
@@ -83,7 +84,7 @@ class Told:
         name = f"{DEPTHS[depth]} {ACTIVATIONS[activation]}"
         numbers = self.numbers("selected")
         assert numbers["name"] == name
-        assert self.text("selected").startswith(f"**{name}** is selected: its validation accuracy")
+        assert self.text("selected").startswith(f"{bold(name)} is selected: its validation accuracy")
         assert numbers["mean"] == pytest.approx(self.means.max())
         assert numbers["seeds"] == self.scores.shape[2]
         assert numbers["configurations"] == 9
@@ -164,7 +165,7 @@ def test_axes_that_are_not_shown_to_differ_are_put_in_no_order(tmp_path):
     told = Told(tmp_path, clear_winner)
     numbers = told.numbers("axes")
     assert min(numbers["high_depth"], numbers["high_activation"]) > max(numbers["low_depth"], numbers["low_activation"])
-    assert "**depth** and **activation** matter most" in told.text("axes")
+    assert f"{bold('depth')} and {bold('activation')} matter most" in told.text("axes")
     assert "in which order is not shown" in told.text("axes")
 
 
@@ -179,14 +180,14 @@ def test_a_tie_is_called_one(tmp_path):
     assert told.text("others").startswith(f"It cannot be told apart from 1 of the other 8 ({other}; {behind} points")
     assert "better than" not in told.text("others")
     assert told.details["together"].text == f"Not told apart from it, with points behind: {other} ({behind})."
-    assert "**depth** matters most" in told.text("axes")
+    assert f"{bold('depth')} matters most" in told.text("axes")
     assert told.numbers("axes")["low_depth"] > told.numbers("axes")["high_activation"]
 
 
 def test_the_only_factor_that_matters_is_named_alone(tmp_path):
     told = Told(tmp_path, one_factor)
     told.check()
-    assert "only **activation** is shown to matter" in told.text("axes")
+    assert f"only {bold('activation')} is shown to matter" in told.text("axes")
     assert "depth is not shown to matter" in told.details["factors"].text
     numbers = told.numbers("axes")
     assert (numbers["worst_activation"], numbers["best_activation"]) == ("sigmoid", "relu")
@@ -243,7 +244,7 @@ def test_an_unfinished_experiment_says_so_before_anything_else(tmp_path):
     )
     analysis = analyse(read_records(experiment), np.random.default_rng(0))
     first, selected = verdict(analysis)[:2]
-    assert first.text.startswith("**INCOMPLETE 24/27: 1 failed and 2 not finished.**")
+    assert first.text.startswith(bold("INCOMPLETE 24/27: 1 failed and 2 not finished."))
     assert "the largest of 15 configurations that can be compared" in selected.text
     left_out = {sentence.topic: sentence for sentence in details(analysis)}["left_out"]
     assert left_out.text.startswith("Not compared are 3 of 27 grid points: shallow relu hinge (failed: RuntimeError")
@@ -253,7 +254,7 @@ def test_an_unfinished_experiment_says_so_before_anything_else(tmp_path):
 def test_twins_are_named_together_and_counted_once(tmp_path):
     experiment = write_experiment(tmp_path / "e", clear_winner, rng=np.random.default_rng(0))
     analysis = analyse(read_records(experiment), np.random.default_rng(0))
-    assert verdict(analysis)[0].text.startswith("**deep relu cross_entropy = sparse_cross_entropy** is selected")
+    assert verdict(analysis)[0].text.startswith(f"{bold('deep relu cross_entropy = sparse_cross_entropy')} is selected")
     assert "the largest of 18 configurations, and" in verdict(analysis)[0].text
     assert details(analysis)[0].text.startswith("The 27 grid points are 18 configurations")
 

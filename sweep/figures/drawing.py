@@ -6,12 +6,17 @@ light and a dark page alike. Nothing here uses pyplot or its global state.
 
 import io
 import re
+import textwrap
+import unicodedata
+import warnings
+import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -24,6 +29,7 @@ from sweep.tables import level_name
 INK = "#010203"
 GOOD, BAD, NEUTRAL = "#3182bd", "#d95f0e", "#8c8c8c"
 _INK_ON_WHITE = "#222222"
+_SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 
 # Paul Tol's bright, vibrant and muted schemes, each safe for colour-blind readers (Source: his technical note
 # SRON/EPS/TN/09-002); one scheme per axis, so that no two levels of a small grid share a colour.
@@ -33,6 +39,7 @@ _SCHEMES = (
     ("#ee7733", "#009988", "#7f7fd5", "#cc3311", "#33bbee", "#999999"),
 )
 _MARKERS = "osD^vP*X<>"
+_MOST_LINES = 8
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 
 _LEAST_AXES_IN = 0.8
@@ -80,7 +87,7 @@ class Picture:
     """A finished picture.
 
     Attributes:
-        name: Of its file, and prefix of the ids in it.
+        name: Of its file, and prefix of the ids in it; letters, digits, `_` and `-`.
         svg: An `<svg>` element whose ink is `currentColor`.
         title: What it shows, in words.
         width_px: At which it is meant to be read.
@@ -90,6 +97,10 @@ class Picture:
     svg: str
     title: str
     width_px: int
+
+    def __html__(self) -> str:
+        """Gives the element for a page; what wrote it has escaped every text in it."""
+        return self.svg
 
     def file(self) -> str:
         """Gives a file that stands alone: dark ink on white, as GitHub shows it to everybody."""
@@ -185,7 +196,18 @@ def panels(
 
 def text_width(texts: Iterable[str], size: float = 8) -> float:
     """Gives the room in inches that the longest line of some texts needs, on the generous side."""
-    return max((len(line) for text in texts for line in text.split("\n")), default=0) * 0.58 * size / 72
+    return max((_letters(line) for text in texts for line in text.split("\n")), default=0) * 0.58 * size / 72
+
+
+def short(name: str, most: int = 40) -> str:
+    """Gives a name that is too long for a picture without its middle: names differ at their ends."""
+    half = (most - 1) // 2
+    return name if len(name) <= most else f"{name[:half]}…{name[-half:]}"
+
+
+def folded(name: str, width: int = 56) -> str:
+    """Gives the name of a configuration over several lines."""
+    return "\n".join(textwrap.wrap(name, width, max_lines=4, placeholder=" …", break_on_hyphens=False)) or name
 
 
 def broken(level: str, width: int = 14) -> str:
@@ -199,13 +221,28 @@ def broken(level: str, width: int = 14) -> str:
                 line = ""
             line += word
         lines.append(line)
-    return "\n".join(lines)
+    return "\n".join([*map(short, lines[:_MOST_LINES]), *(["…"] if len(lines) > _MOST_LINES else [])])
+
+
+def legend(where: Axes | Figure, entries: Iterable[tuple[Artist, str]], **options: Any) -> None:
+    """Adds a legend; matplotlib itself would leave out a name that begins with an underscore."""
+    artists, names = zip(*entries, strict=True)
+    box = where.legend(artists, ["-"] * len(artists), **options)
+    for text, name in zip(box.get_texts(), names, strict=True):
+        text.set_text(name)
+
+
+def _letters(line: str) -> float:
+    """The length of a line, in letters of the width of Latin ones."""
+    return sum(1.75 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in line)
 
 
 def finish(figure: Figure, *, name: str, title: str) -> Picture:
     """Turns a figure into a picture."""
     buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": name}):
+    with mpl.rc_context({"svg.hashsalt": name}), warnings.catch_warnings():
+        # A browser has the letters that matplotlib's font lacks.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         FigureCanvasSVG(figure).print_svg(buffer, metadata=metadata)  # type: ignore[no-untyped-call]
     width_px, height_px = (round(inches * 96) for inches in figure.get_size_inches())
@@ -222,28 +259,33 @@ def percent_axis(axes: Axes, which: str = "y") -> None:
 
 
 def _small(svg: str, name: str, title: str, width_px: int, height_px: int) -> str:
-    """Drops what a page does not need, and makes the ids unique among several pictures."""
-    svg = re.sub(r"^.*?(?=<svg)", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
-    used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
-    svg = re.sub(r' id="([^"]+)"', lambda match: f' id="{name}-{match[1]}"' if match[1] in used else "", svg)
-    svg = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", svg)
-    svg = re.sub(
-        r"font: ?([^;\"]*?)'DejaVu Sans'[^;\"]*", r"font: \1system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif", svg
-    )
-    # Coordinates only: a number in a text must stay as it is.
-    svg = re.sub(r'="[^"]*"', lambda match: re.sub(r"(\d+\.\d\d)\d+", r"\1", match[0]), svg)
-    svg = re.sub(r">\s+<", "><", svg).replace("\n", " ").strip()
-    svg = re.sub(r"<g>(\s*)</g>", "", svg)
-    svg = svg.replace(INK, "currentColor")
-    view = re.search(r'viewBox="[^"]+"', svg)
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'width="{width_px}" height="{height_px}" {view[0] if view else ""} role="img" '
-        f'aria-label="{_escape(title)}" class="picture">'
-    )
-    return head + svg.split(">", 1)[1]
+    """Drops what a page does not need, and makes the ids unique among several pictures.
+
+    The picture is read as XML and written anew, so a text in it stays a text whatever it says.
+    """
+    drawn = ET.fromstring(svg)
+    references = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
+    ids = {old: f"{name}-{number}" for number, old in enumerate(sorted(references))}
+    for parent in drawn.iter():
+        parent.tag = parent.tag.rpartition("}")[2]
+        parent.text, parent.tail = (text if text and text.strip() else None for text in (parent.text, parent.tail))
+        parent.attrib = dict(filter(None, (_attribute(key, value, ids) for key, value in parent.attrib.items())))
+        for child in list(parent):
+            empty = child.tag == f"{_SVG}g" and not len(child) and not set(child.attrib) - {"id"}
+            if empty or child.tag == f"{_SVG}metadata":
+                parent.remove(child)
+    root = ET.Element("svg", {"xmlns": _SVG[1:-1], "xmlns:xlink": _XLINK[1:-1]})
+    root.attrib |= {"width": str(width_px), "height": str(height_px), "viewBox": drawn.attrib["viewBox"]}
+    root.attrib |= {"role": "img", "aria-label": title, "class": "picture"}
+    root.extend(drawn)
+    return ET.tostring(root, encoding="unicode")
 
 
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+def _attribute(key: str, value: str, ids: Mapping[str, str]) -> tuple[str, str] | None:
+    if key == "id":
+        return (key, ids[value]) if value in ids else None
+    if key == f"{_XLINK}href":
+        return "xlink:href", f"#{ids[value[1:]]}" if value.startswith("#") else value
+    value = re.sub(r"url\(#([^)]+)\)", lambda match: f"url(#{ids[match[1]]})", value)
+    value = value.replace("'DejaVu Sans'", "'DejaVu Sans', system-ui, sans-serif")
+    return key, re.sub(r"(\d+\.\d\d)\d+", r"\1", value).replace(INK, "currentColor")

@@ -18,6 +18,8 @@ from sweep.figures.drawing import (
     Picture,
     broken,
     finish,
+    folded,
+    legend,
     panels,
     percent_axis,
     style,
@@ -42,8 +44,9 @@ class Bar:
 def ranking(bars: Sequence[Bar], *, score: str, name: str = "ranking") -> Picture:
     """Draws means with intervals and the values of single seeds, best on top; strong ones are filled."""
     with style():
-        left = text_width(bar.name for bar in bars) + 0.1
-        figure, grid = panels(_WIDTH, 0.55 + 0.19 * len(bars), left=left, bottom=0.45)
+        names = [folded(bar.name) for bar in bars]
+        row_in = 0.07 + 0.12 * max(name.count("\n") + 1 for name in names)
+        figure, grid = panels(_WIDTH, 0.55 + row_in * len(bars), left=text_width(names) + 0.1, bottom=0.45)
         axes = grid[0, 0]
         for y, bar in enumerate(bars):
             colour = GOOD if bar.strong else NEUTRAL
@@ -51,7 +54,7 @@ def ranking(bars: Sequence[Bar], *, score: str, name: str = "ranking") -> Pictur
             if math.isfinite(bar.low):
                 axes.plot([bar.low, bar.high], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt")
             axes.plot(bar.estimate, y, "o", color=colour, markersize=5, mfc=colour if bar.strong else "none")
-        axes.set_yticks(range(len(bars)), [bar.name for bar in bars])
+        axes.set_yticks(range(len(bars)), names)
         axes.set_ylim(len(bars) - 0.4, -0.6)
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)
@@ -114,25 +117,27 @@ def interactions(
             share_y=True,
         )
         for axes, (along, lines, means) in zip(grid.ravel(), pairs, strict=False):
-            xs = list(dict.fromkeys(level for level, _ in means))
+            xs, drawn = list(dict.fromkeys(level for level, _ in means)), []
             for level in dict.fromkeys(level for _, level in means):
                 ys = [means.get((x, level), math.nan) for x in xs]
-                axes.plot(
+                (line,) = axes.plot(
                     range(len(xs)),
                     ys,
                     color=palette.colour(lines, level),
                     marker=palette.marker(lines, level),
                     linestyle=palette.dash(lines, level),
                     markersize=4.5,
-                    label=broken(level, 22),
                 )
+                drawn.append((line, broken(level, 22)))
             axes.set_xticks(
                 range(len(xs)), [broken(x.replace(f"{along}=", ""), 10) for x in xs], rotation=0 if len(xs) <= 4 else 90
             )
             axes.set_xlim(-0.3, len(xs) - 0.7)
             axes.set_title(f"{along} × {lines}".replace("_", " "))
             axes.grid(axis="y")
-            axes.legend(
+            legend(
+                axes,
+                drawn,
                 loc="lower center",
                 bbox_to_anchor=(0.5, -(below - 0.02) / 1.75),
                 handlelength=2.6,
@@ -183,10 +188,10 @@ def reproduction(rows: Sequence[Published]) -> Picture:
         axes.set_xlabel("training accuracy in the last epoch (%)")
         percent_axis(axes, "x")
         handles = [
-            Line2D([], [], color=NEUTRAL, alpha=0.55, lw=5, label="our 95 % prediction interval"),
-            Line2D([], [], color=INK, linestyle="", marker="|", label="our mean"),
-            Line2D([], [], color=GOOD, linestyle="", marker="D", markersize=4.5, label="published, inside"),
-            Line2D([], [], color=BAD, linestyle="", marker="X", label="published, outside"),
+            (Line2D([], [], color=NEUTRAL, alpha=0.55, lw=5), "our 95 % prediction interval"),
+            (Line2D([], [], color=INK, linestyle="", marker="|"), "our mean"),
+            (Line2D([], [], color=GOOD, linestyle="", marker="D", markersize=4.5), "published, inside"),
+            (Line2D([], [], color=BAD, linestyle="", marker="X"), "published, outside"),
         ]
-        figure.legend(handles=handles, loc="lower center", ncols=4, borderaxespad=0.2)
+        legend(figure, handles, loc="lower center", ncols=4, borderaxespad=0.2)
         return finish(figure, name="reproduction", title="Published accuracies beside our prediction intervals")

@@ -58,6 +58,11 @@ class Experiment:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
 
+    @property
+    def name(self) -> str:
+        """What its folder is called; a copy under another name is another experiment, whatever the manifest says."""
+        return self.storage.name
+
     # ---- the manifest and what lies beside it
 
     def write_manifest(self, manifest: Manifest) -> None:
