@@ -30,7 +30,8 @@ def write(experiments: Sequence[Experiment], out: Path) -> Path:
     """Writes the report of one or several experiments; see `sweep.report.write_report`."""
     # A fixed start, so that the same records always give the same report.
     analyses = [
-        analyse(average_over_occurring(read_records(experiment)), np.random.default_rng(0)) for experiment in experiments
+        analyse(average_over_occurring(read_records(experiment)), np.random.default_rng(0))
+        for experiment in experiments
     ]
     names = [experiment.name for experiment in experiments]
     instead = proposed_folder(out, names)
