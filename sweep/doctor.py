@@ -11,8 +11,8 @@ from pathlib import Path
 
 from sweep.config import SweepConfig, TrialConfig, names_data_file
 from sweep.datasets import Dataset, data_files, file_states, load_dataset
-from sweep.errors import DatasetError, ExperimentError, StorageError, SweepError
-from sweep.plan import disk_estimate_gb, make_manifest, versions
+from sweep.errors import DatasetError, ExperimentError, ResourceError, StorageError, SweepError
+from sweep.plan import Worker, disk_estimate_gb, make_manifest, versions
 from sweep.records import DatasetRecord, Experiment, Manifest
 from sweep.storage import Storage
 
@@ -58,6 +58,8 @@ def examine(
         yield from _cluster_findings(sweep, experiment.storage, address)
     else:
         yield _finding("resources", lambda: _local_resources(sweep))
+        # On a joined cluster a worker answers, for which one may have to wait.
+        yield _finding("engine", lambda: _engine(sweep, experiment))
     yield _finding("data set", dataset_line)
     for dataset, _ in loaded:
         yield Finding(check="classes", ok=True, text=describe_classes(dataset.record))
@@ -150,6 +152,26 @@ def compare_data(sweep: SweepConfig, manifest: Manifest, data_dir: str | None) -
     return ""
 
 
+def check_engine(asked: str, manifest: Manifest | None, worker: Worker) -> str:
+    """Says which engine trains: for an experiment the one that it was begun with, else what `asked` stands for.
+
+    Raises:
+        ConfigError: if the stacked engine is asked for by name and cannot be used.
+        ResourceError: if the experiment was begun with it and it cannot be used.
+    """
+    engine = manifest.trials[0].engine if manifest else worker.choose_engine(asked)
+    if manifest and engine == "stacked" and worker.not_stacked:
+        here = versions()["torch"]
+        begun = manifest.versions.get("torch", here)
+        remedy = f"install torch=={begun}" if begun != here else "go on on the kind of machine that it was begun on"
+        raise ResourceError(
+            f"the experiment was begun with the stacked engine, which cannot be used here ({worker.not_stacked}); "
+            f"{remedy}, or give the sweep another --name"
+        )
+    why = f", the stacked one is not: {worker.not_stacked}" if worker.not_stacked else ""
+    return f"the {engine} engine is used{why}"
+
+
 def check_dataset(dataset: Dataset, manifest: Manifest | None) -> str:
     """Says which data set was read.
 
@@ -216,6 +238,14 @@ def _local_resources(sweep: SweepConfig) -> str:
     from sweep.tuning import check_resources, local_node
 
     return check_resources(sweep.resources, [local_node(gpus=sweep.resources.num_gpus != 0)])
+
+
+def _engine(sweep: SweepConfig, experiment: Experiment) -> str:
+    from sweep.tuning import ask_worker, local_node, share_of_gpu
+
+    manifest, resources = experiment.read_manifest(), sweep.resources
+    num_gpus = share_of_gpu(resources, [local_node(gpus=resources.num_gpus != 0)], manifest)
+    return check_engine(sweep.engine, manifest, ask_worker(resources, num_gpus, joined=False))
 
 
 def _cluster_findings(sweep: SweepConfig, storage: Storage, address: str) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from sweep import metrics
 from sweep.config import TrialConfig
 from sweep.datasets import Dataset
 from sweep.engine import Engine, ReferenceEngine, TrainingImages
+from sweep.errors import ResourceError
 from sweep.losses import LOSSES
 from sweep.plan import Worker
 from sweep.records import (
@@ -29,14 +30,15 @@ from sweep.records import (
     ReplicateRecord,
     utc_now,
 )
-from sweep.stacked import StackedEngine, supported
+from sweep.selfcheck import refusal
+from sweep.stacked import StackedEngine
 
 _ENGINES: dict[str, Callable[..., Engine]] = {"reference": ReferenceEngine, "stacked": StackedEngine}
 
 
 def describe_worker(*, num_threads: int = 1, device: str = "cpu") -> Worker:
     """Describes this process as a worker with some threads on a device: "cpu" or "cuda"."""
-    return Worker(fingerprint=fingerprint(num_threads=num_threads, device=device), not_stacked=supported(device))
+    return Worker(fingerprint=fingerprint(num_threads=num_threads, device=device), not_stacked=refusal(device))
 
 
 def prepare_torch(num_threads: int) -> None:
@@ -71,6 +73,7 @@ class TrialRun:
         checkpoint_every: Epochs between checkpoints.
 
     Raises:
+        ResourceError: if the trial is for the stacked engine, and that may not train here.
         StorageError: here and in `step`, if a file cannot be written.
     """
 
@@ -84,6 +87,8 @@ class TrialRun:
         device: str = "cpu",
         checkpoint_every: int = 1,
     ) -> None:
+        if trial.engine == "stacked" and (reason := refusal(device)):
+            raise ResourceError(f"{trial.trial_id} is for the stacked engine, which cannot be used here: {reason}")
         prepare_torch(num_threads)
         self._trial, self._dataset, self._experiment = trial, dataset, experiment
         self._checkpoint_every = checkpoint_every

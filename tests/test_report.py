@@ -251,7 +251,7 @@ def test_a_later_report_in_the_same_folder_leaves_nothing_of_the_earlier(tmp_pat
     narrow = made_up_sweep(axes=axes | {"depth": ["deep"]})
     one = write_experiment(tmp_path / "one", score, rng=rng, sweep=narrow, test_size=50)
     write_report([wide], tmp_path / "out")
-    assert (tmp_path / "out" / "figures" / "confusion-best-shallow.svg").exists()
+    assert (tmp_path / "out" / "figures" / "confusion-shallow.svg").exists()
     (tmp_path / "out" / "figures" / "notes.svg").write_text("mine")
     write_report([one], tmp_path / "out")
     write_report([one], tmp_path / "fresh")

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from sweep.config import ACTIVATIONS, HIDDEN_LAYERS
 from sweep.engine import Engine, ReferenceEngine, TrainingImages
-from sweep.stacked import StackedEngine, supported
+from sweep.stacked import StackedEngine
 from sweep.stacked.steps import HostStep
 
 ENGINES = [ReferenceEngine, StackedEngine]
@@ -265,16 +265,6 @@ def test_a_state_is_a_copy(digits: TrainingImages) -> None:
     engine.train_epoch(1)
     assert same_bits(state, kept)
     assert not same_bits(engine.state(), kept)
-
-
-def test_it_applies_on_the_cpu_and_says_why_not_elsewhere() -> None:
-    assert supported() is None
-    assert supported("mps") == "it is for the CPU and for CUDA, not for mps"
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-def test_without_a_cuda_device_it_says_so() -> None:
-    assert supported("cuda") == supported("cuda:1") == "torch finds no CUDA device here"
 
 
 @pytest.mark.parametrize(("batch_size", "num_classes", "steps"), [(64, 10, 64), (512, 100, 5), (4096, 1000, 1)])

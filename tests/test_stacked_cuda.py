@@ -9,9 +9,10 @@ from torch import Tensor
 
 from sweep.config import ACTIVATIONS, HIDDEN_LAYERS, TrialConfig
 from sweep.engine import ReferenceEngine, TrainingImages
-from sweep.stacked import StackedEngine, supported
+from sweep.selfcheck import refusal
+from sweep.stacked import StackedEngine
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def trained(config: TrialConfig, training: TrainingImages, epochs: int = 2) -> d
 
 
 def test_the_self_check_passes() -> None:
-    assert supported("cuda") is None
+    assert refusal("cuda") is None
 
 
 @pytest.mark.parametrize(("depth", "activation", "loss"), POINTS)

@@ -2,7 +2,8 @@
 
 import gc
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -22,12 +23,14 @@ from engines import (
 )
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
 
 from sweep.config import ACTIVATIONS, HIDDEN_LAYERS
 from sweep.engine import ReferenceEngine, TrainingImages
 from sweep.models import layer_shapes
-from sweep.stacked import StackedEngine, check
+from sweep.stacked import StackedEngine, steps
 from sweep.stacked import device as device_module
 from sweep.stacked.buffers import Stack
 from sweep.stacked.device import make_all, own_stream, resident, warm_up
@@ -135,6 +138,96 @@ def test_a_state_goes_from_one_kind_of_step_to_the_other(digits: TrainingImages)
         assert_close_scores(one.train_epoch(2), other.train_epoch(2), 1437, flips=1)
 
 
+# -- What a graph reads --
+
+
+class _Place:
+    """Where a tensor lies, as a graph knows it: nothing here keeps that memory."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._layout = (tensor.storage_offset(), tensor.shape, tensor.stride())
+        self._dtype, self._storage = tensor.dtype, StorageWeakRef(tensor.untyped_storage())
+
+    @property
+    def tensor(self) -> Tensor:
+        storage = torch.UntypedStorage._new_with_weak_ptr(self._storage.cdata)
+        assert storage is not None, "the graph reads freed memory"
+        return torch.empty(0, dtype=self._dtype).set_(storage, *self._layout)
+
+
+class _Graph(TorchDispatchMode):
+    """Stands in for a CUDA graph on the CPU: makes the captured operators again, on the same memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._captured: list[tuple[Callable[..., object], Any, Any]] = []
+
+    def __torch_dispatch__(self, operator: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self._captured.append((operator, *tree_map_only(Tensor, _Place, (args, kwargs or {}))))
+        return operator(*args, **(kwargs or {}))
+
+    def replay(self) -> None:
+        for operator, *places in self._captured:
+            args, kwargs = tree_map_only(_Place, lambda place: place.tensor, places)
+            operator(*args, **kwargs)
+
+
+@contextmanager
+def _capture(graph: _Graph, **options: Any) -> Iterator[None]:
+    with graph:
+        yield
+
+
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets steps on the CPU be captured as on a CUDA device, where a capture makes no call."""
+
+    def captured(calls: Sequence[Any], changed: Sequence[Tensor], device: torch.device) -> Any:
+        before = [tensor.clone() for tensor in changed]
+        replay = device_module._captured(calls)
+        for tensor, value in zip(changed, before, strict=True):
+            tensor.copy_(value)
+        return replay
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", _Graph)
+    monkeypatch.setattr(torch.cuda, "graph", _capture)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: None)
+    monkeypatch.setattr(steps, "as_one_call", captured)
+
+
+@pytest.mark.usefixtures("graphs")
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("loss", ["cross_entropy", "hinge"])
+def test_everything_that_a_graph_reads_lives_as_long_as_its_replay(
+    monkeypatch: pytest.MonkeyPatch, digits: TrainingImages, activation: str, loss: str
+) -> None:
+    config, training = trial(activation=activation, loss=loss, seeds=(0, 1)), first(digits, 3 * 64 + 5)
+    replayed = DeviceSide(config, training)
+    for epoch in (1, 2):
+        gc.collect()  # what only a cycle keeps
+        replayed.train_epoch(epoch)
+    monkeypatch.undo()
+    made_one_by_one = DeviceSide(config, training)
+    for epoch in (1, 2):
+        made_one_by_one.train_epoch(epoch)
+    assert same_bits(replayed.state(), made_one_by_one.state())
+
+
+@pytest.mark.usefixtures("graphs")
+def test_a_replay_alone_keeps_what_its_calls_read_and_write() -> None:
+    total, replay = _sum_of_ones()
+    gc.collect()
+    replay()
+    replay()
+    assert total.item() == 3
+
+
+def _sum_of_ones() -> tuple[Tensor, Callable[[], object]]:
+    total = torch.zeros(1)
+    calls = [partial(total.add_, torch.ones(1))]
+    return total, device_module._captured(calls)
+
+
 # -- What surrounds a step --
 
 
@@ -205,58 +298,3 @@ def test_every_operator_of_a_step_stays_on_the_device_and_exists_there(
     keys = ("CUDA", "CompositeExplicitAutograd", "CompositeImplicitAutograd")
     for name in noted.names - {"prim::device"}:
         assert any(torch._C._dispatch_has_kernel_for_dispatch_key(name, key) for key in keys), name
-
-
-# -- The self-check --
-
-
-def test_the_self_check_finds_nothing_wrong_with_either_kind_of_step() -> None:
-    assert check.disagreement(StackedEngine, "cpu") is None
-    assert check.disagreement(DeviceSide, "cpu") is None
-
-
-def test_the_self_check_finds_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = DeviceStep._cross_entropy_gradient
-
-    def wrong(step: DeviceStep, *tensors: Tensor) -> Iterator[Any]:
-        yield from right(step, *tensors)
-        yield partial(step._logit_gradients.mul_, 1.01)
-
-    monkeypatch.setattr(DeviceStep, "_cross_entropy_gradient", wrong)
-    reason = check.disagreement(DeviceSide, "cpu")
-    assert reason is not None
-    assert reason.startswith("on cpu its numbers differ from the reference engine's by ")
-    assert "(relu, cross_entropy; allowed 1e-05)" in reason
-
-
-def test_the_self_check_does_not_take_numbers_that_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(step: DeviceStep, *tensors: Tensor) -> Iterator[Any]:
-        yield partial(step._logit_gradients.fill_, torch.nan)
-
-    monkeypatch.setattr(DeviceStep, "_hinge_gradient", wrong)
-    reason = check.disagreement(DeviceSide, "cpu")
-    assert reason is not None
-    assert "differ from the reference engine's by nan" in reason
-    assert "hinge" in reason
-
-
-def test_an_error_in_the_self_check_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    def failing(step: DeviceStep, order: Tensor) -> Tensor:
-        raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore lines")
-
-    monkeypatch.setattr(DeviceStep, "repeat", failing)
-    assert check.disagreement(DeviceSide, "cpu") == (
-        "its self-check on cpu ended with RuntimeError: CUDA error: operation not permitted when stream is capturing"
-    )
-
-
-def test_tf32_is_found_however_it_was_switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert check.cuda_reason() is None
-    before = torch.get_float32_matmul_precision()
-    try:
-        torch.set_float32_matmul_precision("high")
-        assert "set to tf32, not to float32" in (check.cuda_reason() or "")
-    finally:
-        torch.set_float32_matmul_precision(before)
-    assert check.cuda_reason() is None

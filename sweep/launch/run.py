@@ -14,15 +14,24 @@ from typing import NoReturn
 
 from sweep.config import SweepConfig, TrialConfig
 from sweep.datasets import Dataset
-from sweep.doctor import check_space, check_storage, check_versions, compare_data, find_data_file, read_dataset
+from sweep.doctor import (
+    check_engine,
+    check_space,
+    check_storage,
+    check_versions,
+    compare_data,
+    find_data_file,
+    read_dataset,
+)
 from sweep.errors import ClusterLostError, ResourceError, StorageError
 from sweep.launch.left import trials_left, wanted_manifest
 from sweep.launch.outcome import Outcome, read_outcome
 from sweep.launch.progress import Display, Recorder
 from sweep.launch.request import Launch, resume_command
 from sweep.lock import Lock
-from sweep.plan import make_manifest
+from sweep.plan import Worker, make_manifest
 from sweep.records import Manifest
+from sweep.selfcheck import refusal
 
 # A user's patience after Ctrl-C is 10 s; what is left of it after this goes into leaving.
 _EPOCH_MAY_END_WITHIN_S = 7.0
@@ -63,7 +72,7 @@ class _Run:
         self._problem = ""
 
     def train(self) -> Outcome:
-        from sweep.tuning import Cluster, check_nodes, check_resources, local_node, share_of_gpu
+        from sweep.tuning import Cluster, ask_worker, check_nodes, check_resources, local_node, share_of_gpu
 
         # Read again: before the lock was ours another driver may have made or extended the experiment.
         manifest = wanted_manifest(self._sweep, self._launch)
@@ -78,9 +87,11 @@ class _Run:
         self._display.say("joining Ray" if self._launch.address else "starting Ray")
         object_store_gb = _object_store_gb(find_data_file(self._sweep, manifest, self._launch.data_dir))
         cluster = Cluster(self._launch.address, object_store_gb=object_store_gb, on_lost=self._ray_lost)
-        # Ray waits for its processes for seconds; torch is imported and the data read meanwhile.
-        with ThreadPoolExecutor(1) as pool:
+        # Ray waits for its processes for seconds; torch is imported, the data read and the engine checked meanwhile.
+        with ThreadPoolExecutor(2) as pool:
             loading = pool.submit(self._load, manifest)
+            if not self._launch.address:
+                pool.submit(refusal)
             with cluster:
                 self._take_signals()
                 if cluster.warning:
@@ -88,14 +99,16 @@ class _Run:
                 if self._launch.address:
                     self._display.say(check_nodes(self._experiment.storage))
                 self._display.say(check_resources(resources, cluster.nodes))
-                num_gpus = share_of_gpu(resources, cluster.nodes)
-                if manifest and resources.num_gpus == "auto" and manifest.fingerprint.get("device") == "cpu":
-                    num_gpus = 0.0  # an experiment stays on the kind of device it began on, unless told otherwise
+                num_gpus = share_of_gpu(resources, cluster.nodes, manifest)
                 dataset = loading.result()
                 for doubt in dataset.record.doubts:
                     self._display.warn(doubt)
+                worker = ask_worker(resources, num_gpus, joined=self._launch.address is not None)
+                engine_line = check_engine(self._sweep.engine, manifest, worker)
+                if worker.not_stacked:
+                    self._display.say(engine_line)
                 if not manifest:
-                    manifest = self._make_manifest(dataset, num_gpus)
+                    manifest = self._make_manifest(dataset, worker)
                     left = list(manifest.trials)
                     check_space(self._launch.storage, manifest, left)
                 self._write_before_training(manifest, dataset, left)
@@ -118,30 +131,18 @@ class _Run:
         self._stop.set()
 
     def _load(self, manifest: Manifest | None) -> Dataset:
-        if not manifest and not self._launch.address:
+        if not self._launch.address:
             import sweep.trial  # noqa: F401  (torch takes seconds to import; this thread has them)
 
         return read_dataset(self._sweep, manifest, self._launch.data_dir)
 
-    def _make_manifest(self, dataset: Dataset, num_gpus: float) -> Manifest:
-        resources = self._sweep.resources
-        if self._launch.address:
-            from sweep.tuning import ask_worker
-
-            worker = ask_worker(resources, num_gpus)
-        else:
-            from sweep.trial import describe_worker
-
-            worker = describe_worker(num_threads=resources.num_cpus, device="cuda" if num_gpus else "cpu")
-        engine = worker.choose_engine(self._sweep.engine)
-        if engine == "reference" and self._sweep.engine == "auto":
-            self._display.say(f"the reference engine is used, the stacked one is not: {worker.not_stacked}")
+    def _make_manifest(self, dataset: Dataset, worker: Worker) -> Manifest:
         return make_manifest(
             self._sweep,
             dataset,
             name=self._launch.name,
             command=self._launch.command,
-            engine=engine,
+            engine=worker.choose_engine(self._sweep.engine),
             fingerprint=worker.fingerprint,
         )
 

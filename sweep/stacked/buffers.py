@@ -1,7 +1,8 @@
 """Flat, padded buffers of a group of replicates, and views of them by layer.
 
-Every tensor of every replicate starts at a multiple of 64 bytes and is padded to one: kernels treat the odd floats at
-an end differently, so a replicate's bits could depend on its place in the stack.
+Every tensor of every replicate starts at a multiple of 128 bytes and is padded to one: kernels take two vectors at a
+time, of 64 bytes each with AVX-512, and treat the odd floats at an end differently, so a replicate's bits could depend
+on its place in the stack.
 """
 
 from collections.abc import Sequence
@@ -9,8 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# Floats in 64 bytes.
-_LINE = 16
+# Floats in 128 bytes.
+_LINE = 32
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 Layers = list[tuple[Tensor, Tensor]]

@@ -21,11 +21,12 @@ Call = Callable[[], object]
 _aten = torch.ops.aten
 # In place on a layer's outputs.
 ACTIVATIONS = {"relu": torch.relu_, "sigmoid": torch.sigmoid_, "tanh": torch.tanh_}
-# The operators of autograd: (operator, its arguments after the gradient of the output and the output).
-_ACTIVATION_GRADIENTS: dict[str, tuple[Callable[..., object], tuple[float, ...]]] = {
-    "relu": (_aten.threshold_backward.grad_input, (0,)),
-    "sigmoid": (_aten.sigmoid_backward.grad_input, ()),
-    "tanh": (_aten.tanh_backward.grad_input, ()),
+# The operators of autograd: (its name, its arguments after the gradient of the output and the output). By name, since
+# a torch that lacks one can still score.
+_ACTIVATION_GRADIENTS: dict[str, tuple[str, tuple[float, ...]]] = {
+    "relu": ("threshold_backward", (0,)),
+    "sigmoid": ("sigmoid_backward", ()),
+    "tanh": ("tanh_backward", ()),
 }
 
 
@@ -139,7 +140,8 @@ class Step(ABC):
             yield partial(_aten.multi_margin_loss_backward.grad_input, *operands, grad_input=gradient)
 
     def _backward(self) -> Iterator[Call]:
-        operator, further = _ACTIVATION_GRADIENTS[self._trial.activation]
+        name, further = _ACTIVATION_GRADIENTS[self._trial.activation]
+        operator = getattr(_aten, name).grad_input
         for depth in reversed(range(len(self._layers))):
             (weight, _), (weight_gradient, bias_gradient) = self._layers[depth], self._layer_gradients[depth]
             (flat_inputs, inputs), (_, gradient) = self._inputs[depth], self._gradients[depth]

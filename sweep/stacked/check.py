@@ -1,35 +1,48 @@
-"""Whether the stacked engine gives the numbers of the reference engine here, and if not, why, in words."""
+"""Compares the stacked engine with the reference engine, in a few steps of tiny models.
 
+`main` is the program of the child that `sweep.selfcheck` starts.
+"""
+
+import json
 from collections.abc import Callable
 
 import torch
 
 from sweep.config import ACTIVATIONS, LOSSES, TrialConfig
 from sweep.engine import Engine, ReferenceEngine, TrainingImages
+from sweep.stacked.engine import StackedEngine
 
-# The versions of torch (from, before) whose private operators were checked against the reference engine.
-_CHECKED_VERSIONS = ((2, 15), (2, 16))
-_PRIVATE = ("_fused_adam_", "_log_softmax", "_log_softmax_backward_data")
 # Of losses, logits, parameters and moments after six steps, all of order 1 or less. Rounding gives some 1e-8; a step
 # of Adam is 1e-3.
 _TOLERANCE = 1e-5
 
 
-def version_reason() -> str | None:
-    """Gives the reason why this torch will not do, None if it will."""
-    first, end = _CHECKED_VERSIONS
-    if not first <= tuple(int(part) for part in torch.__version__.split(".")[:2]) < end:
-        return f"it was checked with torch >={first[0]}.{first[1]},<{end[0]}.{end[1]}, this is {torch.__version__}"
-    missing = [name for name in _PRIVATE if not hasattr(torch, name)]
-    return f"torch {torch.__version__} lacks {', '.join(missing)}" if missing else None
+def main(device: str) -> None:
+    """Prints what is found as JSON: `{"reason": null or why not, "lasting": whether it will be found again}`."""
+    from sweep.trial import prepare_torch
+
+    prepare_torch(1)
+    lasting = True
+    try:
+        reason = disagreement(StackedEngine, device)
+    except Exception as error:  # what fails here would fail in training
+        first_line = str(error).partition("\n")[0]
+        reason = f"its self-check on {device} ended with {type(error).__name__}: {first_line}"
+        # So says a torch that lacks an operator or wants other arguments; anything else may be a matter of memory.
+        lasting = isinstance(error, AttributeError | NotImplementedError | TypeError)
+    print(json.dumps({"reason": reason, "lasting": lasting}))
 
 
 def cuda_reason() -> str | None:
     """Gives the reason why CUDA cannot be used as this process is set up, None if it can."""
     if not torch.cuda.is_available():
         return "torch finds no CUDA device here"
-    # The one name that shows what counts, whichever of torch's settings or environment variables it came from.
-    precision = torch.backends.cuda.matmul.fp32_precision
+    products = torch.backends.cuda.matmul
+    if hasattr(products, "fp32_precision"):
+        # The one name that shows what counts, whichever of torch's settings or environment variables it came from.
+        precision = products.fp32_precision
+    else:  # torch before 2.9
+        precision = "tf32" if products.allow_tf32 else "ieee"
     if precision not in ("none", "ieee"):
         return f"matrix products on CUDA are set to {precision}, not to float32; unset torch's float32 matmul precision"
     return None
@@ -38,7 +51,8 @@ def cuda_reason() -> str | None:
 def disagreement(engine: Callable[..., Engine], device: str) -> str | None:
     """Trains tiny models with an engine and with the reference engine, both on a device; gives what is wrong.
 
-    Every activation and every loss takes part once, with whole batches and a short last one.
+    Every activation and every loss takes part once, and with them every operator; with whole batches and a short last
+    one.
     """
     draw = torch.Generator().manual_seed(0)
     training = TrainingImages(
@@ -46,13 +60,7 @@ def disagreement(engine: Callable[..., Engine], device: str) -> str | None:
     )
     for activation, loss in zip(ACTIVATIONS, LOSSES, strict=True):
         trial = _trial(activation, loss)
-        try:
-            difference = _largest_difference(
-                *(kind(trial, training, device=device) for kind in (ReferenceEngine, engine))
-            )
-        except Exception as error:  # what fails here would fail in training
-            first_line = str(error).partition("\n")[0]
-            return f"its self-check on {device} ended with {type(error).__name__}: {first_line}"
+        difference = _largest_difference(*(kind(trial, training, device=device) for kind in (ReferenceEngine, engine)))
         if not difference <= _TOLERANCE:
             return (
                 f"on {device} its numbers differ from the reference engine's by {difference:.0e} after six steps "

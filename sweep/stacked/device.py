@@ -119,8 +119,15 @@ def make_all(calls: Sequence[Callable[[], object]]) -> None:
 
 
 def _captured(calls: Sequence[Callable[[], object]]) -> Callable[[], object]:
-    """Gives the replay of a graph of the calls, captured on the current stream."""
+    """Gives the replay of a graph of the calls, captured on the current stream.
+
+    The replay holds the calls as well: a graph reads and writes their tensors where they were, and owns none of them.
+    """
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, stream=torch.cuda.current_stream(), capture_error_mode="thread_local"):
         make_all(calls)
-    return graph.replay
+    return partial(_replay, graph, tuple(calls))
+
+
+def _replay(graph: Any, held: Sequence[Callable[[], object]]) -> None:
+    graph.replay()

@@ -3,7 +3,6 @@
 The caller first sets the number of threads and flushes denormals (`trial.prepare_torch`).
 """
 
-import threading
 import time
 from collections.abc import Iterator, Mapping
 
@@ -15,35 +14,12 @@ from sweep.engine import SCORING_BATCH, EpochScores, TrainingImages
 from sweep.models import initial_parameters, layer_shapes, shuffle
 from sweep.stacked.buffers import MOMENTS, Layers, Stack
 from sweep.stacked.calls import ACTIVATIONS, Step
-from sweep.stacked.check import cuda_reason, disagreement, version_reason
 from sweep.stacked.device import own_stream, resident
 from sweep.stacked.steps import DeviceStep, HostStep
 
 # Replicates whose buffers exceed this leave the cache, which other processes use as well; so they are divided into
 # groups, which take turns.
 _GROUP_BYTES = 6 * 2**20
-
-_checking = threading.RLock()
-_checked: dict[str, str | None] = {}
-
-
-def supported(device: str = "cpu") -> str | None:
-    """Gives the reason why the stacked engine cannot be used here, None if it can.
-
-    For a CUDA device the engine is first compared with the reference engine there, once in a process.
-    """
-    kind = device.partition(":")[0]
-    if kind not in ("cpu", "cuda"):
-        return f"it is for the CPU and for CUDA, not for {device}"
-    reason = version_reason()
-    if reason or kind == "cpu":
-        return reason
-    with _checking:
-        reason = cuda_reason()
-        if not reason and device not in _checked:
-            _checked[device] = None  # for the engines that the comparison makes
-            _checked[device] = disagreement(StackedEngine, device)
-        return reason or _checked[device]
 
 
 class StackedEngine:
@@ -53,6 +29,9 @@ class StackedEngine:
     since cuBLAS chooses how to make a batch of products by their number; the same R on the same kind of GPU gives the
     same bits, however often training was interrupted and whatever trains beside it. The time of an epoch is divided
     evenly among the replicates.
+
+    Whether it may train is for `sweep.selfcheck` to say. Everything but training works wherever torch does: it needs
+    no private operator.
 
     Args:
         trial: The grid point and its seeds.
@@ -64,7 +43,6 @@ class StackedEngine:
     def __init__(
         self, trial: TrialConfig, training: TrainingImages, *, device: str = "cpu", step: type[Step] | None = None
     ) -> None:
-        assert supported(device) is None, supported(device)
         self._trial, self._device = trial, torch.device(device)
         self._on_stream = own_stream(self, self._device)
         self._kind = step or (DeviceStep if self._device.type == "cuda" else HostStep)

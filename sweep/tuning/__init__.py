@@ -11,7 +11,7 @@ The only room that imports ray. Ray schedules and restarts; what happened is rea
     nodes.py        compares every node of a joined cluster with the driver: versions, storage path
     submit.py       hands a sweep to a cluster through Ray's job API
     trainable.py    what a worker executes
-    workers.py      asks a worker what the numbers of a trial will depend on there
+    workers.py      asks what the numbers of a trial will depend on where it is trained
     watch.py        notices that Ray's processes, or the head of a joined cluster, have ended under a running driver
 """
 

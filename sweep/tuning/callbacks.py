@@ -85,7 +85,7 @@ class PassOn(_NeverSaved, Callback):
     Args:
         experiment: For the reason of a trial whose worker was lost too often.
         listener: Whom to tell.
-        stop: Is set when the storage fails, or a node has joined that cannot be used.
+        stop: Is set when the storage fails, or a node cannot be used.
         max_retries: Of each trial whose worker was lost; a lost node uses up none.
         at_once: How many trials of a pack run at the same time.
 
@@ -115,6 +115,8 @@ class PassOn(_NeverSaved, Callback):
             trial_id = report["trial_id"]
             if report["outcome"] == "storage_error":
                 self._fail(StorageError(report["reason"]))
+            elif report["outcome"] == "node_unfit":
+                self._fail(ResourceError(report["reason"]))
             elif report["outcome"] == "failed":
                 self._end(trial, trial_id)
                 self._listener.failed(trial_id, report["reason"])

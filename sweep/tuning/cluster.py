@@ -15,6 +15,7 @@ from typing import Any
 
 from sweep.config import Resources
 from sweep.errors import ResourceError
+from sweep.records import Manifest
 from sweep.tuning.guard import Guard
 from sweep.tuning.join import UNPROTECTED, find_head
 from sweep.tuning.lean import without_onlookers
@@ -168,10 +169,15 @@ def local_node(*, gpus: bool) -> Node:
     return Node(name="this machine", num_cpus=cpus, num_gpus=num_gpus)
 
 
-def share_of_gpu(resources: Resources, nodes: Sequence[Node]) -> float:
-    """Gives the GPUs of a trial: as asked for, or with "auto" a share where a node has a GPU."""
+def share_of_gpu(resources: Resources, nodes: Sequence[Node], manifest: Manifest | None = None) -> float:
+    """Gives the GPUs of a trial: as asked for, or with "auto" a share where a node has a GPU.
+
+    An experiment, if its manifest is given, stays on the kind of device it began on, unless told otherwise.
+    """
     if resources.num_gpus != "auto":
         return float(resources.num_gpus)
+    if manifest and manifest.fingerprint.get("device") == "cpu":
+        return 0.0
     return _GPU_SHARE if any(node.num_gpus for node in nodes) else 0.0
 
 

@@ -36,7 +36,8 @@ def run_trials(
     Raises:
         StorageError: if the experiment's files could not be written, or a node that has joined does not share them;
             the other trials were stopped.
-        ResourceError: if a node that has joined has other versions; the other trials were stopped.
+        ResourceError: if a node that has joined has other versions, or cannot use the engine; the other trials were
+            stopped.
         ClusterLostError: if Ray itself failed.
     """
     import ray.exceptions

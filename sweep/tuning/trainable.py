@@ -3,7 +3,8 @@
 A worker is reused for many packs, so whatever takes time to start is paid once. The trials of a pack are trained one
 after the other on a CPU, where a second would only share the core, and at the same time on a GPU, which one small
 model does not fill. An error in code or configuration is written down and reported as the end of its trial: Ray sees
-only lost workers and nodes as failures, which it retries. Nothing is saved through Ray.
+only lost workers and nodes as failures, which it retries. A node that may not use the trial's engine ends the sweep.
+Nothing is saved through Ray.
 
 A worker of a node that joined in the middle refuses to start if the node is not like the driver, or does not share the
 storage; the driver then finds out what is wrong with which node (`PassOn`).
@@ -11,6 +12,7 @@ storage; the driver then finds out what is wrong with which node (`PassOn`).
 
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from socket import gethostname
 from typing import Any
 
 from ray.tune import Trainable
@@ -77,6 +79,8 @@ class GridPointTrainable(Trainable):
             return {"trial_id": trial_id, "outcome": outcome, **run.latest}
         except StorageError as error:
             return {"trial_id": trial_id, "outcome": "storage_error", "reason": str(error)}
+        except ResourceError as error:
+            return {"trial_id": trial_id, "outcome": "node_unfit", "reason": f"node {gethostname()}: {error}"}
         except Exception as error:
             return self._failed(trial_id, error)
 

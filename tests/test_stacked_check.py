@@ -1,0 +1,122 @@
+"""The comparison with the reference engine finds whatever would make the stacked engine's numbers wrong."""
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from sweep.stacked import StackedEngine, check
+from sweep.stacked.steps import DeviceStep, HostStep
+
+DeviceSide = partial(StackedEngine, step=DeviceStep)
+# What a step uses beside torch's public functions.
+FUNCTIONS = ("_fused_adam_", "_log_softmax", "_log_softmax_backward_data")
+OPERATORS = ("threshold_backward", "sigmoid_backward", "tanh_backward", "multi_margin_loss_backward")
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def found(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """What the program prints for the CPU."""
+    check.main("cpu")
+    answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return answer
+
+
+def test_it_finds_nothing_wrong_with_either_kind_of_step() -> None:
+    assert check.disagreement(StackedEngine, "cpu") is None
+    assert check.disagreement(DeviceSide, "cpu") is None
+
+
+@pytest.mark.parametrize("version", ["2.6.0", "2.11.0+cu130", "3.0.1"])
+def test_no_version_of_torch_is_refused_for_its_number(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], version: str
+) -> None:
+    monkeypatch.setattr(torch, "__version__", version)
+    assert found(capsys) == {"reason": None, "lasting": True}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_torch_without_a_function_that_steps_use_is_refused_for_good(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    monkeypatch.delattr(torch, name)
+    answer = found(capsys)
+    assert name in answer["reason"]
+    assert answer["lasting"]
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_a_torch_without_an_operator_that_steps_use_is_refused_for_good(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    monkeypatch.setattr(torch.ops.aten, name, object())
+    answer = found(capsys)
+    assert "AttributeError" in answer["reason"]
+    assert answer["lasting"]
+
+
+def test_a_torch_whose_operator_wants_other_arguments_is_refused_for_good(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch, "_fused_adam_", lambda parameters: None)
+    answer = found(capsys)
+    assert "TypeError" in answer["reason"]
+    assert answer["lasting"]
+
+
+def test_trouble_of_the_moment_is_a_reason_in_one_line_but_not_for_good(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(step: HostStep, order: Tensor) -> Tensor:
+        raise RuntimeError("CUDA error: out of memory\nmore lines")
+
+    monkeypatch.setattr(HostStep, "repeat", failing)
+    reason = "its self-check on cpu ended with RuntimeError: CUDA error: out of memory"
+    assert found(capsys) == {"reason": reason, "lasting": False}
+
+
+def test_a_wrong_gradient_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = DeviceStep._cross_entropy_gradient
+
+    def wrong(step: DeviceStep, *tensors: Tensor) -> Iterator[Any]:
+        yield from right(step, *tensors)
+        yield partial(step._logit_gradients.mul_, 1.01)
+
+    monkeypatch.setattr(DeviceStep, "_cross_entropy_gradient", wrong)
+    reason = check.disagreement(DeviceSide, "cpu")
+    assert reason is not None
+    assert reason.startswith("on cpu its numbers differ from the reference engine's by ")
+    assert "(relu, cross_entropy; allowed 1e-05)" in reason
+
+
+def test_numbers_that_are_none_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(step: DeviceStep, *tensors: Tensor) -> Iterator[Any]:
+        yield partial(step._logit_gradients.fill_, torch.nan)
+
+    monkeypatch.setattr(DeviceStep, "_hinge_gradient", wrong)
+    reason = check.disagreement(DeviceSide, "cpu")
+    assert reason is not None
+    assert "differ from the reference engine's by nan" in reason
+    assert "hinge" in reason
+
+
+def test_tf32_is_found_however_it_was_switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert check.cuda_reason() is None
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("high")
+        assert "set to tf32, not to float32" in (check.cuda_reason() or "")
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert check.cuda_reason() is None
