@@ -12,7 +12,7 @@ from rich.console import Console
 
 from sweep import display
 from sweep.config import value_name
-from sweep.display import LiveTable, Lines, make_console, ranking
+from sweep.display import Lines, LiveTable, make_console, ranking
 from sweep.records import ExperimentRecords, read_records
 from sweep.tables import read_grid
 

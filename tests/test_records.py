@@ -398,7 +398,9 @@ def test_a_done_record_of_other_types_sizes_or_paths_is_none(
     assert len(records.done) == 3
 
 
-@pytest.mark.parametrize("damage", [lambda c: c[: len(c) // 2], lambda c: b"", lambda c: c.replace(c[200:209], b"X" * 9, 1)])
+@pytest.mark.parametrize(
+    "damage", [lambda c: c[: len(c) // 2], lambda c: b"", lambda c: c.replace(c[200:209], b"X" * 9, 1)]
+)
 def test_damaged_arrays_are_one_kind_of_error(written: Path, damage: Callable[[bytes], bytes]) -> None:
     experiment = Experiment(LocalStorage(written))
     trial_id = records_of(written).manifest.trials[0].trial_id

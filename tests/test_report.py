@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import sealed
 from made_up import made_up_sweep, write_experiment
 
 from sweep.records import read_records
@@ -363,3 +364,61 @@ assert not {"matplotlib", "pandas", "scipy"} & set(sys.modules)
 import sweep.report.writing, sweep.report.together
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_values_that_are_close_are_told_apart_wherever_they_are_named(tmp_path, rng):
+    axes = {"depth": ["shallow", "deep"], "activation": ["relu"], "loss": ["hinge"]}
+    axes["learning_rate"] = [0.1, 0.1000000001]
+    one, other = (
+        write_experiment(tmp_path / name, score, rng=rng, sweep=made_up_sweep(axes=axes), test_size=50)
+        for name in ("one", "other")
+    )
+    page = write_report([one, other], tmp_path / "out")
+    for text in (page.read_text(), (tmp_path / "out" / "one" / "report.html").read_text()):
+        Page(text)
+        assert "0.1000000001" in text
+    with (tmp_path / "out" / "tables" / "side-by-side.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["depth"], row["learning_rate"]) for row in rows} == {
+        (depth, rate) for depth in ("shallow", "deep") for rate in ("0.1", "0.1000000001")
+    }
+
+
+def test_a_depth_called_like_a_picture_replaces_none(tmp_path, rng):
+    depths = ["best", "difference", "other"]
+    LEVELS.update(best=0.90, difference=0.92, other=0.94)
+    axes = {"depth": depths, "activation": ["relu"], "loss": ["hinge"]}
+    sweep = made_up_sweep(axes=axes, layers={name: [size] for size, name in enumerate(depths, start=4)})
+    page = write_report([write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep, test_size=50)], tmp_path / "out")
+    pictures = {file.stem for file in (page.parent / "figures").glob("confusion-*.svg")}
+    assert pictures >= {"confusion-best", "confusion-difference", "confusion-best-best", "confusion-best-difference"}
+
+
+@pytest.mark.parametrize("depth", ["../../../outside", "/outside", "a/b", "..", "x" * 500])
+def test_the_name_of_a_picture_stays_inside_the_report(tmp_path, rng, depth):
+    axes = {"depth": ["shallow", "deep"], "activation": ["relu"], "loss": ["hinge"]}
+    experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=made_up_sweep(axes=axes), test_size=50)
+
+    def edit(body):
+        body["sweep"]["axes"]["depth"][0] = depth
+        for trial in body["trials"]:
+            trial["depth"] = depth if trial["depth"] == "shallow" else trial["depth"]
+
+    sealed.change(tmp_path / "e" / "manifest.json", edit)
+    write_report([experiment], tmp_path / "out" / "here")
+    assert {path.name for path in tmp_path.iterdir()} == {"e", "out"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"here"}
+    assert len(list((tmp_path / "out" / "here" / "figures").glob("confusion-best-*.svg"))) == 1
+
+
+def test_predictions_that_do_not_fit_the_experiment_are_left_out(tmp_path, rng):
+    axes = {"depth": ["shallow", "deep"], "activation": ["relu"], "loss": ["hinge"]}
+    sweep = made_up_sweep(axes=axes)
+    experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep, test_size=50)
+    other = write_experiment(tmp_path / "other", score, rng=rng, sweep=sweep, test_size=60)
+    best = "deep-relu-hinge"
+    (trial_id,) = (trial.trial_id for trial in read_records(experiment).manifest.trials if best in trial.trial_id)
+    file = f"trials/{trial_id}/predictions.npz"
+    experiment.storage.write(file, other.storage.read(file))
+    page = write_report([experiment], tmp_path / "out").read_text()
+    assert "There are no predictions of a selected configuration to look at." in page
