@@ -146,7 +146,7 @@ def test_a_level_whose_name_looks_like_twins_is_found(names):
     assert palette.position("depth", f"{names[1]} = other") in (0, 1)
 
 
-@pytest.mark.parametrize("name", ["x" * 130, "x" * 3000, "$\\frac{", "$x$", "a\nb", "\\"])
+@pytest.mark.parametrize("name", ["x" * 130, "x" * 3000, "$\\frac{$", "$x$", "a\nb", "\\"])
 def test_any_name_can_be_drawn(name):
     bars = [Bar(name=name, estimate=0.9, low=0.89, high=0.91), Bar(name="other", estimate=0.8, low=NAN, high=NAN)]
     counts = np.array([[8, 2], [1, 9]])

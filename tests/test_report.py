@@ -2,6 +2,7 @@ import csv
 import re
 import subprocess
 import sys
+import tomllib
 from html.parser import HTMLParser
 
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 import sealed
 from made_up import made_up_sweep, write_experiment
 
+from sweep.config import SweepConfig
 from sweep.records import read_records
 from sweep.report import write_report
 from sweep.report.analysis import analyse
 from sweep.report.formats import duration, listed, numbered, p_text, percent, points, significant
+from sweep.report.provenance import provenance_section
 from sweep.report.reference import published_accuracy
 from sweep.report.together import together
 
@@ -422,3 +425,11 @@ def test_predictions_that_do_not_fit_the_experiment_are_left_out(tmp_path, rng):
     experiment.storage.write(file, other.storage.read(file))
     page = write_report([experiment], tmp_path / "out").read_text()
     assert "There are no predictions of a selected configuration to look at." in page
+
+
+def test_the_sweep_file_of_a_report_is_read_again_as_the_sweep(tmp_path, rng):
+    axes = {"depth": ["deep", "64"], "activation": ["relu"], "loss": ["hinge"], "learning_rate": [1e-5, 1, 1e16]}
+    sweep = made_up_sweep(axes=axes, layers={"64": [64]}, dataset="Gr\u00f6\u00dfe \U0001f600 \u5b57.npz")
+    records = read_records(write_experiment(tmp_path / "e", constant, rng=rng, sweep=sweep, test_size=50))
+    (code,) = [block.text for block in provenance_section(records).blocks if getattr(block, "kind", "") == "code"]
+    assert SweepConfig.from_json(tomllib.loads(code)) == sweep

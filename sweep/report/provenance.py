@@ -143,8 +143,12 @@ def _diverged(records: ExperimentRecords) -> str:
 
 def _toml(tables: dict[str, Any]) -> str:
     """The sweep as a TOML file; JSON's scalars and lists are TOML's too."""
-    plain = [f"{key} = {json.dumps(value)}" for key, value in tables.items() if not isinstance(value, dict)]
+    plain = [f"{key} = {_toml_value(value)}" for key, value in tables.items() if not isinstance(value, dict)]
     for key, table in tables.items():
         if isinstance(table, dict) and table:
-            plain += ["", f"[{key}]", *(f"{name} = {json.dumps(value)}" for name, value in table.items())]
+            plain += ["", f"[{key}]", *(f"{name} = {_toml_value(value)}" for name, value in table.items())]
     return "\n".join(plain)
+
+
+def _toml_value(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)  # JSON's escapes of rare letters are not TOML's
