@@ -389,10 +389,12 @@ def test_values_that_are_close_are_told_apart_wherever_they_are_named(tmp_path, 
 
 def test_a_depth_called_like_a_picture_replaces_none(tmp_path, rng):
     depths = ["best", "difference", "other"]
-    LEVELS.update(best=0.90, difference=0.92, other=0.94)
     axes = {"depth": depths, "activation": ["relu"], "loss": ["hinge"]}
     sweep = made_up_sweep(axes=axes, layers={name: [size] for size, name in enumerate(depths, start=4)})
-    page = write_report([write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep, test_size=50)], tmp_path / "out")
+    experiment = write_experiment(
+        tmp_path / "e", lambda point, seed: 0.9 + 0.01 * len(point["depth"]) / 10, rng=rng, sweep=sweep, test_size=50
+    )
+    page = write_report([experiment], tmp_path / "out")
     texts = [file.read_text() for file in (page.parent / "figures").iterdir()]
     titles = [re.findall("aria-label=.(.*?)[\"']", text)[0] for text in texts]
     confusions = {title for title in titles if title.startswith("Confusion ")}
