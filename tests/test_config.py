@@ -2,6 +2,7 @@ import dataclasses
 import itertools
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -273,7 +274,7 @@ def test_values_of_a_file_that_are_equal_are_a_repeat(tmp_path: Path, table: str
         load_sweep(str(tmp_path / "s.toml"))
 
 
-@given(st.floats(min_value=0, exclude_min=True, allow_infinity=False), st.integers(1, 3))
+@given(st.floats(min_value=sys.float_info.min, allow_infinity=False), st.integers(1, 3))
 def test_numbers_that_differ_have_names_that_differ(value: float, steps: int) -> None:
     other = value
     for _ in range(steps):
@@ -346,6 +347,7 @@ def test_a_sweep_file_is_utf_8_with_or_without_a_mark_whatever_the_locale(
         b"seeds = [9223372036854775808]",
         b"[axes]\nlearning_rate = [1" + b"0" * 400 + b"]",
         b"[axes]\nlearning_rate = [1e-400]",
+        b"[axes]\nlearning_rate = [1e-320]",
         b"[axes]\nbatch_size = [64.0]",
         b"[axes]\nbatch_size = [true]",
         b"[axes]\ndepth = [1979-05-27]",

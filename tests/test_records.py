@@ -137,6 +137,8 @@ def test_the_first_error_of_a_trial_is_kept(experiment: Experiment) -> None:
     assert experiment.read_error("a") == "first"
     experiment.clear_error("a")
     assert experiment.read_error("a") is None
+    experiment.write_error("a", "a path that is not UTF-8: \udcff")
+    assert experiment.read_error("a") == "a path that is not UTF-8: \\udcff"
 
 
 def test_an_experiment_that_is_not_there_lists_those_that_are(tmp_path: Path, manifest: Manifest) -> None:
@@ -221,7 +223,9 @@ def written(tmp_path: Path) -> Path:
 
 def manifest_changed(folder: Path, edit: Callable[[dict[str, Any]], object]) -> Manifest:
     sealed.change(folder / "manifest.json", edit)
-    return records_of(folder).manifest
+    manifest = Experiment(LocalStorage(folder)).read_manifest()
+    assert manifest
+    return manifest
 
 
 def records_of(folder: Path) -> ExperimentRecords:

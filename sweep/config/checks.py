@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -181,7 +182,8 @@ def _check_value(axis: str, value: Any, names: Sequence[str]) -> str | float | i
         return name
     if axis == "batch_size":
         return _whole({axis: value}, axis, 0, at_least=1)
-    if not (_is_number(value) and 0 < value < math.inf):
+    # Smaller numbers are 0 or not, as the processor is set up.
+    if not (_is_number(value) and sys.float_info.min <= value < math.inf):
         raise ConfigError(f"{axis} must be a positive number, got {shown(value)}")
     return float(value)
 

@@ -158,4 +158,8 @@ def _toml(tables: dict[str, Any]) -> str:
 
 
 def _entry(key: str, value: Any) -> str:
-    return f"{key if re.fullmatch(r'[A-Za-z0-9_-]+', key) else json.dumps(key)} = {json.dumps(value)}"
+    return f"{key if re.fullmatch('[A-Za-z0-9_-]+', key) else _json(key)} = {_json(value)}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)  # JSON's escapes of rare letters are not TOML's
