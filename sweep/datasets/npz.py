@@ -82,7 +82,7 @@ def _problem_of_images(images: NDArray[np.generic]) -> str:
     if not_finite := int((~np.isfinite(images)).sum()):
         return f"must hold finite numbers, but {not_finite:,} are NaN or infinite; fill them in or leave them out"
     if (largest := max(float(images.max()), -float(images.min()))) > _LARGEST:
-        return f"has a value of {largest:.3g}; models compute in float32, which that overflows: scale the values"
+        return f"has a value of {largest:.3g}, too large to stay finite in float32 while training; scale the values"
     return ""
 
 
