@@ -53,7 +53,7 @@ def examine(
     if address:
         yield from _cluster_findings(sweep, experiment.storage, address)
     else:
-        yield _finding("resources", lambda: _local_resources(sweep))
+        yield from _private_findings(sweep)
     yield _finding("data set", dataset_line)
     yield _finding("storage", lambda: check_storage(experiment.storage))
     yield _finding("space", space_line)
@@ -126,10 +126,12 @@ def _size(gb: float) -> str:
     return f"{gb:.1f} GB" if gb >= 1 else f"{1000 * gb:.1f} MB"
 
 
-def _local_resources(sweep: SweepConfig) -> str:
-    from sweep.tuning import check_resources, local_node
+def _private_findings(sweep: SweepConfig) -> Iterator[Finding]:
+    from sweep.tuning import check_folder, check_resources, local_node
 
-    return check_resources(sweep.resources, [local_node(gpus=sweep.resources.num_gpus != 0)])
+    gpus = sweep.resources.num_gpus != 0
+    yield _finding("Ray", check_folder)
+    yield _finding("resources", lambda: check_resources(sweep.resources, [local_node(gpus=gpus)]))
 
 
 def _cluster_findings(sweep: SweepConfig, storage: Storage, address: str) -> Iterator[Finding]:

@@ -63,3 +63,9 @@ def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
     nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
     return f"unknown {kind} {given!r}; choose from {', '.join(names)}{hint}"
+
+
+def reason(error: BaseException) -> str:
+    """Gives in one line what an error says, without the numbers and paths that Python adds."""
+    said = error.strerror if isinstance(error, OSError) else None
+    return " ".join((said or str(error)).split()) or type(error).__name__

@@ -1,6 +1,5 @@
 """The verbs and their options. No logic: each verb reads its words and calls one function."""
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -193,12 +192,12 @@ def _launch(
     only_failed: bool = False,
 ) -> None:
     from sweep.display import make_display
-    from sweep.launch import Launch, resume_command, run_sweep
+    from sweep.launch import Launch, command_line, resume_command, run_sweep
 
     launch = Launch(
         storage=open_storage(storage),
         name=name,
-        command=shlex.join(["sweep", *sys.argv[1:]]),
+        command=command_line(["sweep", *sys.argv[1:]]),
         address=address,
         data_dir=data_dir,
         extend=extend,

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 
+from sweep.errors import StorageError
 from sweep.storage import Storage
 
 LIST = "SHA256SUMS"
@@ -45,5 +46,5 @@ def _listed(folder: Storage) -> dict[str, str]:
 def _digest_of(folder: Storage, path: str) -> str:
     try:
         return hashlib.sha256(folder.read(path)).hexdigest()
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+    except (FileNotFoundError, StorageError):
         return ""
