@@ -127,10 +127,10 @@ def _size(gb: float) -> str:
 
 
 def _private_findings(sweep: SweepConfig) -> Iterator[Finding]:
-    from sweep.tuning import check_folder, check_resources, local_node
+    from sweep.tuning import check_private_ray, check_resources, local_node
 
     gpus = sweep.resources.num_gpus != 0
-    yield _finding("Ray", check_folder)
+    yield _finding("Ray", check_private_ray)
     yield _finding("resources", lambda: check_resources(sweep.resources, [local_node(gpus=gpus)]))
 
 

@@ -6,7 +6,7 @@ import sys
 from typing import NoReturn
 
 from sweep.cli.verbs import app
-from sweep.errors import SweepError
+from sweep.errors import SweepError, UserError
 
 
 def main() -> NoReturn:
@@ -32,6 +32,7 @@ def main() -> NoReturn:
 def execute() -> NoReturn:
     """Runs the command and exits with its code; a user's mistake prints one line and no traceback."""
     try:
+        _check_current_folder()
         app(standalone_mode=True)
     except SweepError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -40,3 +41,10 @@ def execute() -> NoReturn:
         print("stopped", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)
+
+
+def _check_current_folder() -> None:
+    try:
+        os.getcwd()
+    except OSError:  # then not even torch can be imported
+        raise UserError("the current folder is not there any more; change to one that is, then try again") from None

@@ -46,7 +46,7 @@ def resume_command(launch: Launch) -> str:
         ("--address", launch.address),
         ("--data-dir", launch.data_dir),
     ):
-        if value and value != _default_storage():
+        if value and value != str(Path("experiments").absolute()):
             words += [option, value]
     return command_line(words)
 
@@ -54,13 +54,6 @@ def resume_command(launch: Launch) -> str:
 def command_line(words: Sequence[str]) -> str:
     """Gives words as a shell takes them; one that is not UTF-8, as a path may be, byte by byte, so that all is text."""
     return " ".join(_quoted(word) for word in words)
-
-
-def _default_storage() -> str:
-    try:
-        return str(Path("experiments").absolute())
-    except FileNotFoundError:  # a current folder that has been removed
-        return ""
 
 
 def _quoted(word: str) -> str:

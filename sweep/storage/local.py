@@ -43,12 +43,8 @@ class LocalStorage(Storage):
     """A folder whose files are read and written whole."""
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
-        try:
+        with _explained(Path(root)):
             self.root = Path(root).absolute()
-        except FileNotFoundError:
-            raise StorageError(
-                f"cannot use {root}: the current folder has been removed; change to another one, or give a whole path"
-            ) from None
         self._seen = False
 
     def __str__(self) -> str:

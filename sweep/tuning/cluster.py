@@ -24,7 +24,7 @@ from sweep.errors import ResourceError, reason
 from sweep.tuning.guard import Guard
 from sweep.tuning.join import UNPROTECTED, Head, find_head
 from sweep.tuning.lean import without_onlookers
-from sweep.tuning.private import make_folder, not_started
+from sweep.tuning.private import check_machine, make_folder, not_started
 from sweep.tuning.watch import Watch
 
 _QUIET = {
@@ -95,6 +95,8 @@ class Cluster:
 
     def __enter__(self) -> "Cluster":
         head = find_head(self._address) if self._address else None
+        if not head:
+            check_machine()
         self._folder = make_folder()
         tempfile.tempdir = str(self._folder)  # of this process too: what is in it goes, however this process ends
         import ray
