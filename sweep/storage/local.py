@@ -198,8 +198,8 @@ class LocalStorage(Storage):
             while folder != existing:
                 with contextlib.suppress(OSError):
                     folder.rmdir()
-                    self._seen = False
                 folder = folder.parent
+            self._seen &= os.path.exists(self.root)
 
     def free_gb(self) -> float:
         """Free space in GB (10^9 bytes) on the disk that holds, or will hold, the root."""
@@ -213,15 +213,16 @@ class LocalStorage(Storage):
 
     def _make_folder(self, folder: Path) -> None:
         """Makes a folder with those above it, but not the root again that was there: its file system has been lost."""
-        missing = []
+        seen, missing = self._seen, []  # before another thread of this process makes it
         while not folder.exists():
-            if folder == self.root and self._seen:
+            if folder == self.root and seen:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             missing.append(folder)
             folder = folder.parent
         for new in reversed(missing):
             new.mkdir(exist_ok=True)
             _flush_folder(new.parent)
+        self._seen = True
 
 
 def _temporary(target: Path) -> Path:
