@@ -1,6 +1,7 @@
 """Runs the command and ends the process with its exit code."""
 
 import gc
+import logging
 import os
 import sys
 from typing import NoReturn
@@ -14,6 +15,8 @@ def main() -> NoReturn:
     # Nearly all that large libraries make as they are imported lives to the end: looking through it again and again
     # for garbage takes a report a fifth of its time.
     gc.set_threshold(10_000)
+    # It warns where it cannot keep what it knows of fonts, for want of a home; the report is the same.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         execute()
     except SystemExit as ending:
