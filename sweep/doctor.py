@@ -57,9 +57,7 @@ def examine(
     if address:
         yield from _cluster_findings(sweep, experiment.storage, address)
     else:
-        yield _finding("resources", lambda: _local_resources(sweep))
-        # On a joined cluster a worker answers, for which one may have to wait.
-        yield _finding("engine", lambda: _engine(sweep, experiment))
+        yield from _private_findings(sweep, experiment)
     yield _finding("data set", dataset_line)
     for dataset, _ in loaded:
         yield Finding(check="classes", ok=True, text=describe_classes(dataset.record))
@@ -234,10 +232,14 @@ def _size(gb: float) -> str:
     return f"{gb:.1f} GB" if gb >= 1 else f"{1000 * gb:.1f} MB"
 
 
-def _local_resources(sweep: SweepConfig) -> str:
-    from sweep.tuning import check_resources, local_node
+def _private_findings(sweep: SweepConfig, experiment: Experiment) -> Iterator[Finding]:
+    from sweep.tuning import check_private_ray, check_resources, local_node
 
-    return check_resources(sweep.resources, [local_node(gpus=sweep.resources.num_gpus != 0)])
+    gpus = sweep.resources.num_gpus != 0
+    yield _finding("Ray", check_private_ray)
+    yield _finding("resources", lambda: check_resources(sweep.resources, [local_node(gpus=gpus)]))
+    # On a joined cluster a worker would answer, for which one may have to wait.
+    yield _finding("engine", lambda: _engine(sweep, experiment))
 
 
 def _engine(sweep: SweepConfig, experiment: Experiment) -> str:

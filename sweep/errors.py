@@ -91,3 +91,9 @@ def one_line(text: str) -> str:
         else character.encode("unicode_escape").decode()
         for character in text
     )
+
+
+def reason(error: BaseException) -> str:
+    """Gives in one line what an error says, without the numbers and paths that Python adds."""
+    said = error.strerror if isinstance(error, OSError) else None
+    return " ".join((said or str(error)).split()) or type(error).__name__

@@ -5,7 +5,6 @@ Imports neither torch nor ray at the top, so that a dry run and a refusal are qu
 
 import dataclasses
 import importlib.metadata
-import os
 import platform
 import subprocess
 from collections import Counter
@@ -14,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 import sweep as package
+from sweep import machine
 from sweep.config import SweepConfig, TrialConfig, differences
 from sweep.datasets import Dataset
 from sweep.errors import ConfigError, ExperimentError
@@ -147,12 +145,12 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """This machine, for people to read."""
+    """This machine, as far as this process may use it, for people to read."""
     return {
         "machine": platform.machine(),
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "cores": machine.num_cpus(),
+        "memory_gb": round(machine.memory_bytes() / 1e9, 1),
         "system": platform.system(),
     }
 

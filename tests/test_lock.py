@@ -11,12 +11,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
+from elsewhere import NAMESPACE, needs_namespaces, running
 
 from sweep import lock as locks
 from sweep.errors import ExperimentError
 from sweep.lock import STALE_AFTER_S, Lock, read_holder
+from sweep.processes import this_process
 from sweep.storage import LocalStorage, Storage
 
 
@@ -25,15 +26,21 @@ def never() -> None:
 
 
 def write_lock(storage: Storage, **changes: Any) -> None:
-    """Leaves the lock of another driver, which lives on this host unless changed."""
+    """Leaves the lock of another driver, which is this process unless changed."""
     holder = {
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "process_started": psutil.Process().create_time(),
+        "process": this_process(),
         "heartbeat": time.time(),
         "token": "another",
     }
     storage.write("lock.json", json.dumps(holder | changes).encode())
+
+
+DEAD = this_process().replace("-", "-1")  # the PID is of a living process, the start is of none
+UNKNOWN = "1-1@elsewhere"
+# As version 0.1.0 wrote it, which said where and when it ran in a way that cannot be relied on.
+OF_0_1_0 = {"process": None, "process_started": 0.0}
 
 
 @pytest.fixture
@@ -56,41 +63,77 @@ def test_second_driver_is_refused_with_host_and_pid_of_the_first(storage: Storag
     assert storage.list() == []
 
 
-def test_lock_of_a_killed_driver_on_this_host_is_taken_over_at_once(storage: Storage) -> None:
-    killed = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    write_lock(storage, pid=killed.pid, process_started=psutil.Process(killed.pid).create_time())
+def test_lock_of_a_killed_driver_on_this_machine_is_taken_over_at_once(storage: Storage) -> None:
+    with running() as (killed, name):
+        write_lock(storage, pid=killed.pid, process=name)
+        with pytest.raises(ExperimentError):
+            Lock(storage, on_lost=never).__enter__()
+        killed.send_signal(signal.SIGKILL)
+        os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
+        with Lock(storage, on_lost=never):  # though nobody has asked yet how it ended
+            pass
+    write_lock(storage, pid=killed.pid, process=name)
+    with Lock(storage, on_lost=never):
+        pass
+
+
+def test_a_known_process_decides_whatever_the_clocks_say(storage: Storage) -> None:
+    write_lock(storage, heartbeat=time.time() - 1e6)
     with pytest.raises(ExperimentError):
         Lock(storage, on_lost=never).__enter__()
-    killed.send_signal(signal.SIGKILL)
-    os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
-    assert psutil.Process(killed.pid).status() == psutil.STATUS_ZOMBIE
-    with Lock(storage, on_lost=never):  # though nobody has asked yet how it ended
-        pass
-    killed.communicate()
-    write_lock(storage, pid=killed.pid)
+    write_lock(storage, process=DEAD, heartbeat=time.time() + 1e6)
     with Lock(storage, on_lost=never):
         pass
 
 
-def test_lock_whose_pid_was_given_to_another_process_is_taken_over(storage: Storage) -> None:
-    write_lock(storage, process_started=psutil.Process().create_time() - 1000)
-    with Lock(storage, on_lost=never):
-        pass
-
-
-def test_lock_of_another_host_is_taken_over_only_when_its_heartbeat_is_old(storage: Storage) -> None:
-    write_lock(storage, host="elsewhere", pid=1, heartbeat=time.time() - STALE_AFTER_S + 20)
-    with pytest.raises(
-        ExperimentError, match=r"process 1 on elsewhere .* if that host is gone, try again in (19|20) s"
-    ):
+@pytest.mark.parametrize("driver", [{"host": "elsewhere", "process": UNKNOWN}, {"process": UNKNOWN}, OF_0_1_0])
+def test_where_the_process_cannot_be_known_a_young_heartbeat_keeps_the_lock(
+    storage: Storage, driver: dict[str, Any]
+) -> None:
+    write_lock(storage, pid=1, heartbeat=time.time() - STALE_AFTER_S + 20, **driver)
+    with pytest.raises(ExperimentError, match=r"process 1 on .* if it is gone, try again in (19|20) s"):
         Lock(storage, on_lost=never).__enter__()
-    write_lock(storage, host="elsewhere", pid=1, heartbeat=time.time() - STALE_AFTER_S - 1)
+
+
+@pytest.mark.parametrize("driver", [{"process": UNKNOWN}, OF_0_1_0])
+@pytest.mark.parametrize("clock", [-STALE_AFTER_S - 1, STALE_AFTER_S + 5, 1e6])
+def test_a_lock_of_another_time_is_watched_and_taken_over_only_if_nothing_changes(
+    storage: Storage, driver: dict[str, Any], clock: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "HEARTBEAT_S", 0.1)
+    now = time.time() + clock
+    stopped = threading.Event()
+
+    def beat() -> None:
+        for beats in range(1000):
+            write_lock(storage, heartbeat=now + beats / 1000, **driver)
+            if stopped.wait(0.05):
+                return
+
+    write_lock(storage, heartbeat=now, **driver)
+    heart = threading.Thread(target=beat)
+    heart.start()
+    said: list[str] = []
+    with pytest.raises(ExperimentError, match="is in use"):
+        Lock(storage, on_lost=never, say=said.append).__enter__()
+    assert len(said) == 1
+    stopped.set()
+    heart.join()
     with Lock(storage, on_lost=never):
         pass
+    assert storage.list() == []
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"host": "elsewhere"}'])
-def test_damaged_lock_is_taken_over(storage: Storage, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"host": "elsewhere"}', b'{"token": [], "heartbeat": "x"}'])
+def test_damaged_lock_is_taken_over_unless_it_is_just_being_written(
+    storage: Storage, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "HEARTBEAT_S", 0.2)
+    storage.write("lock.json", content)
+    written = threading.Timer(0.3, write_lock, (storage,))
+    written.start()
+    with pytest.raises(ExperimentError, match=f"process {os.getpid()} "):
+        Lock(storage, on_lost=never).__enter__()
     storage.write("lock.json", content)
     with Lock(storage, on_lost=never):
         holder = read_holder(storage)
@@ -99,10 +142,47 @@ def test_damaged_lock_is_taken_over(storage: Storage, content: bytes) -> None:
     assert storage.list() == []
 
 
+_HOLD = """
+import sys
+from sweep.lock import Lock
+from sweep.storage import LocalStorage
+with Lock(LocalStorage(sys.argv[1]), on_lost=print):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@needs_namespaces
+def test_a_live_lock_of_another_container_is_not_taken_over(storage: Storage) -> None:
+    holder = subprocess.Popen(
+        [*NAMESPACE, sys.executable, "-c", _HOLD, str(storage)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdin
+    assert holder.stdout
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(ExperimentError, match=f"process 1 on {socket.gethostname()} .* if it is gone"):
+        Lock(storage, on_lost=never).__enter__()
+    inside = subprocess.run(
+        [*NAMESPACE, sys.executable, "-c", _HOLD, str(storage)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert "is in use by process 1" in inside.stderr
+    holder.stdin.close()
+    assert holder.wait() == 0
+    holder.stdout.close()
+    with Lock(storage, on_lost=never):
+        pass
+
+
 def test_of_two_contenders_for_a_dead_lock_one_wins(storage: Storage) -> None:
     won, refused = [], []
     for _ in range(20):
-        write_lock(storage, process_started=0)
+        write_lock(storage, process=DEAD)
         start, end = threading.Barrier(2), threading.Barrier(2)
 
         def contend(start: threading.Barrier = start, end: threading.Barrier = end) -> None:

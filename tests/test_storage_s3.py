@@ -286,7 +286,10 @@ def test_lock_is_held_within_and_gone_after(bucket: Bucket, storage: Storage) ->
     assert bucket.file_keys() == []
 
 
-def test_lock_of_another_host_is_taken_over_when_its_heart_has_stopped(bucket: Bucket, storage: Storage) -> None:
+def test_lock_of_another_host_is_taken_over_when_its_heart_has_stopped(
+    bucket: Bucket, storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "HEARTBEAT_S", 0.1)
     leave_lock(storage)
     with pytest.raises(ExperimentError, match=r"in use by process 1 on elsewhere .* try again in (59|60) s"):
         Lock(storage, on_lost=never).__enter__()

@@ -1,13 +1,14 @@
 """Runs the command and ends the process with its exit code."""
 
 import gc
+import logging
 import os
 import sys
 from typing import NoReturn
 
 from sweep.cli.streams import lost_output, prepare_streams
 from sweep.cli.verbs import app
-from sweep.errors import SweepError
+from sweep.errors import SweepError, UserError
 
 
 def main() -> NoReturn:
@@ -16,6 +17,8 @@ def main() -> NoReturn:
     # for garbage takes a report a fifth of its time.
     gc.set_threshold(10_000)
     prepare_streams()
+    # It warns where it cannot keep what it knows of fonts, for want of a home; the report is the same.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         execute()
     except SystemExit as ending:
@@ -33,6 +36,7 @@ def main() -> NoReturn:
 def execute() -> NoReturn:
     """Runs the command and exits with its code; a user's mistake prints one line and no traceback."""
     try:
+        _check_current_folder()
         app(standalone_mode=True)
     except SweepError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -41,3 +45,10 @@ def execute() -> NoReturn:
         print("stopped", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)
+
+
+def _check_current_folder() -> None:
+    try:
+        os.getcwd()
+    except OSError:  # then not even torch can be imported
+        raise UserError("the current folder is not there any more; change to one that is, then try again") from None

@@ -1,7 +1,6 @@
 """The verbs and their options. No logic: each verb reads its words and calls one function."""
 
 import os.path
-import shlex
 import sys
 from typing import Annotated, Any
 
@@ -249,13 +248,13 @@ def _launch(
     only_failed: bool = False,
 ) -> None:
     from sweep.display import make_display
-    from sweep.launch import Launch, resume_command, run_sweep
+    from sweep.launch import Launch, command_line, resume_command, run_sweep
 
     folder = choose_folder(open_storage(storage), [name], out).absolute()
     launch = Launch(
         storage=open_storage(storage),
         name=name,
-        command=shlex.join(["sweep", *sys.argv[1:]]),
+        command=command_line(["sweep", *sys.argv[1:]]),
         address=address,
         data_dir=data_dir,
         out=str(folder) if out else None,
@@ -268,7 +267,7 @@ def _launch(
         try:
             print_outcome(launch.experiment, folder)
         except SweepError as error:
-            again = shlex.join(["sweep", "report", name, "--storage", str(launch.storage), "--out", str(folder)])
+            again = command_line(["sweep", "report", name, "--storage", str(launch.storage), "--out", str(folder)])
             print(f"error: {error}; all that is trained is kept, write its report with: {again}", file=sys.stderr)
             exit_code = exit_code or 1
     if not outcome.complete:

@@ -1,8 +1,10 @@
 """MNIST, which comes with the package, and the sets that torchvision downloads: files of the IDX format."""
 
+import contextlib
 import hashlib
 import lzma
 import os
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.datasets.raw import DIGITS, Raw, brief
-from sweep.errors import DatasetError
+from sweep.errors import DatasetError, StorageError
 from sweep.storage import LocalStorage
 
 _IDX_FILES = (
@@ -31,8 +33,16 @@ _CLASS_NAMES = {
 
 
 def cache_folder() -> Path:
-    """The folder for unpacked and downloaded data: `$XDG_CACHE_HOME/sweep`, else `~/.cache/sweep`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sweep"
+    """The folder for unpacked and downloaded data: `$XDG_CACHE_HOME/sweep`, else `~/.cache/sweep`.
+
+    It may be one that cannot be written, and is where a user has no home.
+    """
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return Path(cache) / "sweep"
+    try:
+        return Path.home() / ".cache" / "sweep"
+    except RuntimeError:
+        return Path("/nonexistent/.cache/sweep")
 
 
 def idx_files(kind: str, data_dir: str | None) -> list[Path]:
@@ -42,7 +52,7 @@ def idx_files(kind: str, data_dir: str | None) -> list[Path]:
 
 
 def read_mnist(data_dir: str | None) -> Raw:
-    """Reads MNIST from `data_dir` or the cache; where it is missing it is unpacked first.
+    """Reads MNIST from `data_dir` or the cache; where it is missing it is unpacked, and kept there if that can be.
 
     Raises:
         DatasetError: if a file in `data_dir`, or of the package, is broken.
@@ -50,16 +60,18 @@ def read_mnist(data_dir: str | None) -> Raw:
     folder = Path(data_dir) if data_dir else cache_folder()
     raw = folder / "MNIST" / "raw"
     packed = resources.files("sweep") / "data" / "mnist"
+    contents: dict[str, bytes] = {}
     for line in (packed / "SHA256SUMS").read_text().splitlines():
         expected, file = line.split()
-        target = raw / file
-        if target.exists() and _file_sha256(target) == expected:
-            continue
-        if target.exists() and data_dir:
-            raise DatasetError(f"{target} is broken: its SHA-256 is not {expected}; remove it, then run again")
-        content = unpack((packed / f"{file}.xz").read_bytes(), f"{packed}/{file}.xz", expected)
-        LocalStorage(raw).write(file, content)
-    return _from_idx_files("MNIST", raw)
+        content = _content(raw / file)
+        if content is None or hashlib.sha256(content).hexdigest() != expected:
+            if content is not None and data_dir:
+                raise DatasetError(f"{raw / file} is broken: its SHA-256 is not {expected}; remove it, then run again")
+            content = unpack((packed / f"{file}.xz").read_bytes(), f"{packed}/{file}.xz", expected)
+            with contextlib.suppress(StorageError):
+                LocalStorage(raw).write(file, content)
+        contents[file] = content
+    return _from_idx("MNIST", raw, contents.__getitem__)
 
 
 def unpack(content: bytes, file: str, expected: str) -> bytes:
@@ -77,9 +89,11 @@ def unpack(content: bytes, file: str, expected: str) -> bytes:
     return unpacked
 
 
-def _file_sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _content(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except OSError:
+        return None
 
 
 def read_torchvision(kind: str, title: str, data_dir: str | None) -> Raw:
@@ -100,13 +114,13 @@ def read_torchvision(kind: str, title: str, data_dir: str | None) -> Raw:
                 f"{title} is not in {folder} and cannot be downloaded ({brief(error)}); "
                 f"put its four IDX files into {raw}, or point --data-dir to a folder that has {kind}/raw"
             ) from error
-    return _from_idx_files(kind, raw)
+    return _from_idx(kind, raw, lambda file: (raw / file).read_bytes())
 
 
-def _from_idx_files(kind: str, raw: Path) -> Raw:
+def _from_idx(kind: str, raw: Path, read: Callable[[str], bytes]) -> Raw:
     """Reads what torchvision's class would, without torchvision, whose import takes longer than all else here."""
     try:
-        train_images, train_labels, test_images, test_labels = (_read_idx(raw / file) for file in _IDX_FILES)
+        train_images, train_labels, test_images, test_labels = (_idx_array(file, read(file)) for file in _IDX_FILES)
         if (len(train_images), len(test_images)) != (len(train_labels), len(test_labels)):
             raise ValueError("there is not one label for each image")
         if (train_images.ndim, train_labels.ndim, test_labels.ndim) != (3, 1, 1):
@@ -127,16 +141,15 @@ def _from_idx_files(kind: str, raw: Path) -> Raw:
     )
 
 
-def _read_idx(file: Path) -> NDArray[np.uint8]:
-    """Reads an IDX file of bytes: two zero bytes, the type 8, the number of axes, big-endian sizes, the values.
+def _idx_array(file: str, content: bytes) -> NDArray[np.uint8]:
+    """Gives the array of a file's content: two zero bytes, the type 8, the number of axes, big-endian sizes, values.
 
     Source: "The MNIST database of handwritten digits", LeCun, Cortes and Burges.
     """
-    content = file.read_bytes()
     if content[:3] != b"\0\0\x08" or len(content) < 4:
-        raise ValueError(f"{file.name} is no IDX file of bytes")
+        raise ValueError(f"{file} is no IDX file of bytes")
     sizes = np.frombuffer(content, ">u4", count=content[3], offset=4)
     values = np.frombuffer(content, np.uint8, offset=4 + sizes.nbytes)
     if values.size != sizes.prod(dtype=np.int64):
-        raise ValueError(f"{file.name} has {values.size:,} values, not the {sizes.prod(dtype=np.int64):,} it announces")
+        raise ValueError(f"{file} has {values.size:,} values, not the {sizes.prod(dtype=np.int64):,} it announces")
     return values.reshape(sizes)

@@ -12,7 +12,7 @@ What happened is read from the files, never from Ray.
 
 from sweep.launch.outcome import Outcome, read_outcome
 from sweep.launch.progress import Display
-from sweep.launch.request import Launch, resume_command
+from sweep.launch.request import Launch, command_line, resume_command
 from sweep.launch.run import run_sweep
 
-__all__ = ["Display", "Launch", "Outcome", "read_outcome", "resume_command", "run_sweep"]
+__all__ = ["Display", "Launch", "Outcome", "command_line", "read_outcome", "resume_command", "run_sweep"]

@@ -1,6 +1,8 @@
 """What a run is asked to do, and the command that goes on with it."""
 
+import os
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,4 +51,17 @@ def resume_command(launch: Launch) -> str:
     ):
         if value and value != str(Path("experiments").absolute()):
             words += [option, value]
-    return shlex.join(words)
+    return command_line(words)
+
+
+def command_line(words: Sequence[str]) -> str:
+    """Gives words as a shell takes them; one that is not UTF-8, as a path may be, byte by byte, so that all is text."""
+    return " ".join(_quoted(word) for word in words)
+
+
+def _quoted(word: str) -> str:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return "$'" + "".join(f"\\{byte:03o}" for byte in os.fsencode(word)) + "'"
+    return shlex.quote(word)

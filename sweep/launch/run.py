@@ -54,7 +54,7 @@ def run_sweep(sweep: SweepConfig, launch: Launch, display: Display) -> Outcome:
     run = _Run(sweep, launch, display, made=manifest is not None)
     with run.signals(), experiment.storage.no_empty_folders():
         check_storage(experiment.storage)
-        with Lock(experiment.storage, on_lost=run.lock_lost):
+        with Lock(experiment.storage, on_lost=run.lock_lost, say=display.say):
             return run.train()
 
 

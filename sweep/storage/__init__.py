@@ -24,6 +24,8 @@ def open_storage(root: str | os.PathLike[str]) -> Storage:
         StorageError: for another kind of URI, or one with credentials or options that it cannot have.
     """
     text = os.fspath(root)
+    if not text or "\0" in text:
+        raise StorageError(f"{text!r} is no storage; give a folder or s3://bucket/prefix")
     if text.startswith("s3://"):
         from sweep.storage.objects import ObjectStorage
         from sweep.storage.s3 import Bucket

@@ -8,6 +8,7 @@ The only room that imports ray. Ray schedules and restarts; what happened is rea
     join.py         finds out what is at an address before Ray joins it; probe.py is the program that asks
     lean.py         keeps Ray from starting processes that a sweep has no use for
     loop.py         runs trials through Tune, and passes on what they report
+    private.py      what a private Ray needs of this machine, and why it has not started
     nodes.py        compares every node of a joined cluster with the driver: versions, storage path
     submit.py       hands a sweep to a cluster through Ray's job API
     trainable.py    what a worker executes
@@ -18,6 +19,7 @@ The only room that imports ray. Ray schedules and restarts; what happened is rea
 from sweep.tuning.cluster import Cluster, Node, check_resources, local_node, share_of_gpu
 from sweep.tuning.loop import run_trials
 from sweep.tuning.nodes import check_nodes
+from sweep.tuning.private import check_private_ray
 from sweep.tuning.workers import ask_worker
 
 __all__ = [
@@ -25,6 +27,7 @@ __all__ = [
     "Node",
     "ask_worker",
     "check_nodes",
+    "check_private_ray",
     "check_resources",
     "local_node",
     "run_trials",

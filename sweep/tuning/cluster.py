@@ -8,17 +8,24 @@ import contextlib
 import logging
 import os
 import secrets
+import shutil
+import sys
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import sweep as package
+from sweep import machine
 from sweep.config import Resources
-from sweep.errors import ResourceError
+from sweep.errors import ResourceError, reason
 from sweep.records import Manifest
 from sweep.tuning.guard import Guard
-from sweep.tuning.join import UNPROTECTED, find_head
+from sweep.tuning.join import UNPROTECTED, Head, find_head
 from sweep.tuning.lean import without_onlookers
+from sweep.tuning.private import check_machine, make_folder, not_started
 from sweep.tuning.watch import Watch
 
 _QUIET = {
@@ -77,43 +84,31 @@ class Cluster:
         self._on_lost = on_lost
         self.warning = ""
         self._environment_before: dict[str, str | None] = {}
+        self._folder: Path | None = None
         self._guard: Guard | None = None
         self._watch: Watch | None = None
         os.environ |= {key: os.environ.get(key, value) for key, value in _QUIET.items()}
+        try:
+            Path.home()
+        except RuntimeError:
+            os.environ["HOME"] = "/nonexistent"  # Ray's modules ask for it as they are imported, and use it for nothing
         import ray  # noqa: F401  (before whatever other threads import: on entering, Ray's processes start at once)
 
     def __enter__(self) -> "Cluster":
         head = find_head(self._address) if self._address else None
-        if head:
-            self.warning = "" if head.tokens else UNPROTECTED
-            self._authenticate({"RAY_AUTH_MODE": "token" if head.tokens else "disabled"})
-        else:
-            # Ray's processes listen on all interfaces; the token never leaves their environment.
-            self._authenticate({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
+        if not head:
+            check_machine()
+        self._folder = make_folder()
+        tempfile.tempdir = str(self._folder)  # of this process too: what is in it goes, however this process ends
         import ray
 
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-        try:
-            if head:
-                ray.init(address=head.address, **quiet)
-            else:
-                self._guard = Guard()
-                with without_onlookers():
-                    ray.init(
-                        address="local",
-                        num_cpus=int(local_node(gpus=False).num_cpus),
-                        object_store_memory=int(self._object_store_gb * 1e9),
-                        include_dashboard=False,
-                        **quiet,
-                    )
-        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-            self.__exit__(None, None, None)
-            if not head:
-                raise
-            raise ResourceError(
-                f"cannot join the Ray cluster at {head.address} ({' '.join(str(error).split())}); "
-                "check that it runs with `ray status`, or leave --address out"
-            ) from error
+        # It tells its cluster the command line, and fails over letters that are not UTF-8.
+        ray._private.utils.get_entrypoint_name = lambda: "sweep"
+        if head:
+            self._join(head)
+        else:
+            self._start(self._folder)
+        logging.getLogger("ray").setLevel(logging.ERROR)
         ray._private.worker._worker_logs_enabled = False  # log_to_driver leaves what raylets say of lost nodes
         # Its tracebacks of lost workers say less than our line about the same trial.
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
@@ -131,7 +126,49 @@ class Cluster:
             ray.shutdown()
         if self._guard:
             self._guard.release()
+        elif self._folder:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        tempfile.tempdir = None
         self._authenticate(self._environment_before)
+
+    def _join(self, head: Head) -> None:
+        import ray
+
+        self.warning = "" if head.tokens else UNPROTECTED
+        self._authenticate({"RAY_AUTH_MODE": "token" if head.tokens else "disabled"})
+        try:
+            ray.init(address=head.address, **_quiet())
+        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+            self.__exit__(None, None, None)
+            raise ResourceError(
+                f"cannot join the Ray cluster at {head.address} ({reason(error)}); "
+                "check that it runs with `ray status`, or leave --address out"
+            ) from error
+
+    def _start(self, folder: Path) -> None:
+        import ray
+
+        self._guard = Guard(folder)
+        # Ray's processes listen on all interfaces; the token never leaves their environment.
+        self._authenticate({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
+        memory = machine.memory_bytes()
+        try:
+            with without_onlookers():
+                ray.init(
+                    address="local",
+                    num_cpus=machine.num_cpus(),
+                    object_store_memory=int(min(self._object_store_gb * 1e9, memory / 2)),
+                    include_dashboard=False,
+                    _memory=memory,
+                    _temp_dir=str(folder / "r"),
+                    # Ray looks at its size before it asks whether it is there.
+                    _plasma_directory=None if os.access("/dev/shm", os.W_OK) else str(folder),
+                    **_quiet(),
+                )
+        except Exception as error:  # Ray raises whatever the file system, the network and its own parts raise
+            problem = not_started(error, folder)
+            self.__exit__(None, None, None)
+            raise problem from error
 
     def _authenticate(self, environment: Mapping[str, str | None]) -> None:
         """Sets Ray's way of authentication for this process and those it starts; None removes a variable."""
@@ -158,15 +195,36 @@ class Cluster:
         ]
 
 
+def _quiet() -> dict[str, Any]:
+    """The options of every start; errors of one are raised and said by us, and need not be logged too."""
+    from ray.job_config import JobConfig
+
+    class OnlyInstalled(JobConfig):
+        """Leaves out the current folder, which Ray would put first on the import path of the workers.
+
+        A file there may be called like any module that they import, `sweep.py` for one.
+        """
+
+        def _runtime_env_has_working_dir(self) -> bool:
+            return True  # what Ray asks before it adds the folder, and for nothing else
+
+    source = str(Path(package.__file__).parents[1])
+    return {
+        "log_to_driver": False,
+        "logging_level": logging.CRITICAL,
+        # Of a package that runs from its source without being installed.
+        "job_config": OnlyInstalled(_py_driver_sys_path=[] if source in sys.path else [source]),
+    }
+
+
 def local_node(*, gpus: bool) -> Node:
     """What this machine offers to a private cluster; GPUs are only counted if asked for, which imports torch."""
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     num_gpus = 0
     if gpus:
         import torch
 
         num_gpus = torch.cuda.device_count()
-    return Node(name="this machine", num_cpus=cpus, num_gpus=num_gpus)
+    return Node(name="this machine", num_cpus=machine.num_cpus(), num_gpus=num_gpus)
 
 
 def share_of_gpu(resources: Resources, nodes: Sequence[Node], manifest: Manifest | None = None) -> float:

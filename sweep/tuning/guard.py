@@ -2,15 +2,18 @@
 
 Ray's own processes can outlive a driver that was killed (`gcs_server` by minutes). The driver starts this guard
 before Ray and holds the other end of its standard input: when that closes, the driver is gone. Only processes that
-the driver started are ended: they carry a mark in their environment, or are children of one that does.
+the driver started are ended: they carry a mark in their environment, or are children of one that does. Then Ray's
+folder is removed.
 
-Runs as a program of its own: `python guard.py MARK`. Imports the standard library and psutil only.
+Runs as a program of its own: `python guard.py MARK FOLDER`. Imports the standard library and psutil only.
 """
 
 import os
 import secrets
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 
@@ -19,12 +22,16 @@ _GRACE_S = 5.0
 
 
 class Guard:
-    """The driver's side: starts the guard, marks what the driver starts from then on, and lets it go."""
+    """The driver's side: starts the guard, marks what the driver starts from then on, and lets it go.
 
-    def __init__(self) -> None:
+    Args:
+        folder: Of Ray; it is removed at the end.
+    """
+
+    def __init__(self, folder: Path) -> None:
         mark = secrets.token_hex(16)
         self._process = subprocess.Popen(
-            [sys.executable, "-I", __file__, mark],
+            [sys.executable, "-P", __file__, mark, str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,  # it outlives the driver: whoever reads the driver's output must not wait for it
             stderr=subprocess.DEVNULL,
@@ -41,7 +48,7 @@ class Guard:
         self._process.returncode = 0
 
 
-def main(mark: str) -> None:
+def main(mark: str, folder: str) -> None:
     """Waits for the end of standard input, then for the marked processes, and ends those that stay."""
     sys.stdin.read()
     for process in psutil.wait_procs(_family(mark), timeout=_GRACE_S)[1] + _family(mark):
@@ -49,6 +56,7 @@ def main(mark: str) -> None:
             process.kill()
         except psutil.NoSuchProcess:
             continue
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _family(mark: str) -> list[psutil.Process]:
@@ -64,4 +72,4 @@ def _family(mark: str) -> list[psutil.Process]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

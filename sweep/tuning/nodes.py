@@ -100,7 +100,7 @@ def _ask(nodes: Mapping[str, str], root: str, probe: str, content: bytes) -> dic
             problem = f"has not answered within {_WITHIN_S:.0f} s; see Ray's logs there, or take it out of the cluster"
         except ray.exceptions.RayError as error:
             last_line = (str(error).strip().splitlines() or [""])[-1]
-            problem = f"cannot run a task ({last_line}); install the same packages on every node"
+            problem = f"cannot run a task ({last_line}); {_advice()}"
         if node_id not in answers and node_id in _nodes():
             raise ResourceError(f"node {nodes[node_id]} {problem}")
     return answers
@@ -111,7 +111,15 @@ def _check_versions(node: str, found: Mapping[str, str]) -> None:
     if different := [name for name in here if found[name] != here[name]]:
         there = ", ".join(f"{name} {found[name]}" for name in different)
         ours = ", ".join(f"{name} {here[name]}" for name in different)
-        raise ResourceError(f"node {node} has {there}, this driver has {ours}; install the same versions on every node")
+        raise ResourceError(f"node {node} has {there}, this driver has {ours}; {_advice()}")
+
+
+def _advice() -> str:
+    import ray
+
+    if ray._private.worker._global_node.is_head():  # type: ignore[attr-defined]  # a private one, on this machine
+        return "see which files Python imports here: a module of yours may have the name of a package (PYTHONPATH)"
+    return "install the same versions on every node"
 
 
 def _unseen(storage: Storage, path: str, content: bytes) -> str:
@@ -141,7 +149,8 @@ def _code_for_nodes() -> tuple[Callable[[], dict[str, str]], Callable[..., dict[
             except ImportError:
                 found[name] = "none"
         try:
-            found["sweep"] = importlib.import_module("sweep").__version__
+            module = importlib.import_module("sweep")
+            found["sweep"] = getattr(module, "__version__", str(module))  # which says its file
         except ImportError:
             found["sweep"] = "none"
         return found

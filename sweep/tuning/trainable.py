@@ -48,16 +48,21 @@ class GridPointTrainable(Trainable):
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Starts anew with another pack in the same worker; leaves out what a lost worker of the same pack ended."""
+        """Starts anew with another pack in the same worker."""
         self._left: list[str] = new_config["trial_ids"]
-        if len(self._left) > 1:
-            ended = {*self._experiment.read_all_done(self._left), *self._experiment.read_errors(self._left)}
-            self._left = [trial_id for trial_id in self._left if trial_id not in ended]
         self._runs: dict[str, Any] = {}
+        self._new = True
         return True
 
     def step(self) -> dict[str, Any]:
         """Trains an epoch of one trial, on a GPU of each, and reports it; `done` when no trial of the pack is left."""
+        if self._new and len(self._left) > 1:
+            try:
+                self._leave_out_ended()
+            except StorageError as error:
+                report = {"trial_id": self._left[0], "outcome": "storage_error", "reason": str(error)}
+                return {"reports": [report], "done": True}
+        self._new = False
         advance = self._threads.map if self._threads else map
         reports = list(advance(self._advance, self._left[: self._at_once]))
         for report in reports:
@@ -65,6 +70,11 @@ class GridPointTrainable(Trainable):
                 self._left = [trial_id for trial_id in self._left if trial_id != report["trial_id"]]
                 self._runs.pop(report["trial_id"], None)
         return {"reports": reports, "done": not self._left}
+
+    def _leave_out_ended(self) -> None:
+        """Leaves out what a lost worker of the same pack has ended."""
+        ended = {*self._experiment.read_all_done(self._left), *self._experiment.read_errors(self._left)}
+        self._left = [trial_id for trial_id in self._left if trial_id not in ended]
 
     def _advance(self, trial_id: str) -> dict[str, Any]:
         try:

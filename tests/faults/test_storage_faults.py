@@ -1,11 +1,13 @@
 """A storage path that is full or cannot be written: real mounts, skipped where mounting is not allowed."""
 
+import errno
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 
 import pytest
-from harness import NAME, WORDS, Case, Numbers, check_promise, resume_command
+from harness import NAME, WORDS, Case, Driver, Numbers, check_promise, resume_command
 
 
 @pytest.fixture
@@ -43,6 +45,62 @@ def test_full_disk_stops_the_sweep_and_harms_nothing(small_disk: Case, cluster: 
     again = case.sweep("resume", NAME, address=cluster)
     assert again.process.returncode == 0, again.output
     check_promise(case, truth)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "number"),
+    [("checkpoint-0003-*", errno.EIO), ("predictions.npz", errno.ESTALE), ("done.json", errno.ENOTCONN)],
+)
+def test_an_error_of_the_disk_or_its_network_stops_the_sweep_and_blames_no_trial(
+    case: Case, cluster: str, truth: dict[str, Numbers], file: str, number: int
+) -> None:
+    case.set_faults({"refuse_rename": f"*/trials/*-tanh-hinge-*/{file}", "errno": number})
+    run = case.sweep("run", *WORDS, address=cluster)
+    assert run.process.returncode == 1, run.output
+    assert os.strerror(number) in run.output
+    check_nobody_is_blamed(case, run)
+    case.set_faults()
+    again = case.sweep("resume", NAME, address=cluster)
+    assert again.process.returncode == 0, again.output
+    check_promise(case, truth)
+
+
+@pytest.mark.slow
+def test_a_mount_that_is_lost_stops_the_sweep_and_nothing_is_written_in_its_place(
+    case: Case, cluster: str, truth: dict[str, Numbers]
+) -> None:
+    disk = case.folder / "disk"
+    disk.mkdir()
+    case.storage.mkdir()
+    mount = ("--bind", str(disk))
+    _mount(case, *mount)
+    case.set_faults({"slow_epoch_s": 0.1})
+    run = case.start("run", *WORDS, address=cluster)
+    run.until_epochs(4)
+    subprocess.run(["umount", "--lazy", str(case.storage)], check=True)
+    assert run.wait() == 1, run.output
+    assert "mount it again" in run.output
+    check_nobody_is_blamed(case, run)
+    assert list(case.storage.iterdir()) == []
+    case.set_faults()
+    _mount(case, *mount)
+    try:
+        again = case.sweep("resume", NAME, address=cluster)
+        assert again.process.returncode == 0, again.output
+        check_promise(case, truth)
+    finally:
+        subprocess.run(["umount", str(case.storage)], check=True)
+
+
+def check_nobody_is_blamed(case: Case, run: Driver) -> None:
+    """Fails unless a storage stopped the run in one line, followed by the command that goes on."""
+    assert len([line for line in run.output.splitlines() if line.startswith("error: cannot use ")]) == 1
+    assert "Traceback" not in run.output
+    assert "FAILED" not in run.output
+    assert "failed" not in run.last_line
+    assert resume_command(run.last_line).startswith(f"sweep resume {NAME} --storage ")
+    assert list(case.folder.rglob("error.txt")) == []
 
 
 def test_too_little_space_is_found_before_training(small_disk: Case, cluster: str) -> None:

@@ -5,6 +5,7 @@ The product knows nothing of this. Beside a storage path lies a folder `faults`,
     ledger.txt     a line for each epoch trained and each trial finished, written before anything is saved
     faults.json    what is to go wrong, read anew at every occasion:
                    {"kill_before_rename": "*/done.json"}     SIGKILL between a file's writing and its renaming
+                   {"refuse_rename": "*/done.json", "errno": 5}    an error of the file system instead of the renaming
                    {"raise_in": "*hinge*"}                   an error in the code of these trials
                    {"kill_before_put": "*/done.json"}        the same before the put of an object
                    {"slow_epoch_s": 0.2}                     time for a fault to land within an epoch
@@ -64,16 +65,18 @@ def _wrap_trial(module):
     module.Experiment.write_done = write_done_with_note
 
 
-def _dies_before(rename):
-    def rename_or_die(source, target, **options):
+def _fails_at(rename):
+    def rename_or_fail(source, target, **options):
         for parent in list(Path(target).parents)[:4]:
-            for index, fault in enumerate(_faults(parent.parent / "faults")):
-                pattern = fault.get("kill_before_rename", "")
-                if fnmatch.fnmatch(str(target), pattern) and _claim(parent.parent / "faults", index, fault):
+            folder = parent.parent / "faults"
+            for index, fault in enumerate(_faults(folder)):
+                if fnmatch.fnmatch(str(target), fault.get("kill_before_rename", "")) and _claim(folder, index, fault):
                     os.kill(os.getpid(), signal.SIGKILL)
+                if fnmatch.fnmatch(str(target), fault.get("refuse_rename", "")) and _claim(folder, index, fault):
+                    raise OSError(fault["errno"], os.strerror(fault["errno"]), str(target))
         return rename(source, target, **options)
 
-    return rename_or_die
+    return rename_or_fail
 
 
 def _wrap_s3(module):
@@ -136,4 +139,4 @@ _WRAPPED = {
     "sweep.storage.objects": _wrap_objects,
 }
 sys.meta_path.insert(0, _Wrapper())
-os.replace, os.link = _dies_before(os.replace), _dies_before(os.link)
+os.replace, os.link = _fails_at(os.replace), _fails_at(os.link)
