@@ -11,7 +11,7 @@ from sweep.config import ACTIVATIONS, HIDDEN_LAYERS, TrialConfig
 from sweep.engine import ReferenceEngine, TrainingImages
 from sweep.stacked import StackedEngine, supported
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 
 
 @pytest.fixture(scope="module")
