@@ -20,7 +20,7 @@ from sweep.datasets import Dataset
 from sweep.errors import ConfigError, ExperimentError
 from sweep.records import DatasetRecord, Manifest, utc_now
 
-_REPORTED_VERSIONS = ("torch", "torchvision", "ray", "numpy", "scikit-learn", "scipy")
+_REPORTED_VERSIONS = ("torch", "torchvision", "ray", "numpy", "scipy")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,10 +13,30 @@ from sweep.datasets import Dataset, load_dataset
 from sweep.records import Experiment
 from sweep.storage import LocalStorage
 
+# What a fixture starts decides how the tests that ask for it are marked; `scripts/test --quick` leaves these out.
+_MARKS = {
+    "smoke_folder": "slow",
+    "s3_port": "cluster",
+    "cluster": "cluster",
+    "raylets": "cluster",
+    "job_server": "cluster",
+    "slurm": "cluster",
+}
+
 
 def pytest_configure() -> None:
     """A shell starts what it puts into the background with Ctrl-C ignored, and every command would inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Marks the tests by what they start; those that kill and tear are all slow."""
+    for item in items:
+        for fixture in _MARKS.keys() & set(item.fixturenames):
+            item.add_marker(_MARKS[fixture])
+        if item.path.parent.name == "faults":
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="session")

@@ -225,6 +225,7 @@ importlib.import_module = import_slowly
 """
 
 
+@pytest.mark.slow
 def test_ray_is_left_only_after_the_reports_modules_are_imported(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(_SLOW_IMPORT)
     folder = tmp_path / "run"
@@ -235,6 +236,7 @@ def test_ray_is_left_only_after_the_reports_modules_are_imported(tmp_path: Path)
     assert (folder / "imported").read_text() == "with Ray"
 
 
+@pytest.mark.slow
 def test_the_users_own_grid_runs_on_their_own_data(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     x = generator.normal(size=(300, 6)).astype(np.float32)

@@ -12,7 +12,7 @@ from sweep.errors import StorageError
 from sweep.storage import Storage, open_storage
 
 
-@pytest.fixture(params=["folder", "bucket"])
+@pytest.fixture(params=["folder", pytest.param("bucket", marks=pytest.mark.cluster)])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "folder":
         return str(tmp_path / "team" / "sweeps")

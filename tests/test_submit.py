@@ -242,6 +242,5 @@ def test_what_is_not_installed_is_said_in_one_line(tmp_path: Path) -> None:
             [sys.executable, "-m", "sweep", *words], env=environment, capture_output=True, text=True, check=False
         )
     assert finished.returncode == 2
-    assert finished.stderr == (
-        "error: submitting needs Ray's job client (aiohttp is not installed): pip install 'sweep[submit]'\n"
-    )
+    line = "error: submitting needs Ray's job client (aiohttp is not installed): pip install 'ray[default]'\n"
+    assert finished.stderr == line

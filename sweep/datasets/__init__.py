@@ -3,7 +3,7 @@
     dataset.py    scaled, split, hashed and described
     raw.py        as it was read; the rule of the validation split
     idx.py        MNIST and the sets that torchvision downloads
-    arrays.py     digits
+    digits.py     the 8x8 digits
     npz.py        a user's own arrays
     summary.py    what its values and classes are, and what looks doubtful
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.config import names_data_file
-from sweep.datasets.arrays import read_digits
+from sweep.datasets.digits import read_digits
 from sweep.datasets.idx import idx_files, read_mnist, read_torchvision
 from sweep.datasets.npz import read_npz
 from sweep.datasets.raw import Labels, Pixels, Raw, brief, validation_indices

@@ -208,7 +208,7 @@ def _client(address: str) -> Any:
         from ray.job_submission import JobSubmissionClient
     except ImportError as error:
         raise UserError(
-            f"submitting needs Ray's job client ({error.name} is not installed): pip install 'sweep[submit]'"
+            f"submitting needs Ray's job client ({error.name} is not installed): pip install 'ray[default]'"
         ) from None
     logging.disable(logging.INFO)  # of Ray's uploads
     # Ray would let them win over what was asked for.
