@@ -28,7 +28,7 @@ def test_a_pid_that_was_given_again_is_another_process() -> None:
     assert lives(f"{pid}-{int(start) - 1}@{place}") is False
 
 
-@pytest.mark.parametrize("name", ["", "None", "1", "1-1", "1-1@", "@", "1-1@elsewhere", "-1@x", f"{os.getpid()}-@"])
+@pytest.mark.parametrize("name", ["", "None", "1", "1-1", "1-1@", "@", "1-1@elsewhere", "-1@x", "1-@"])
 def test_a_name_from_elsewhere_or_without_its_parts_tells_nothing(name: str) -> None:
     assert lives(name) is None
     pid, _, rest = this_process().partition("-")
