@@ -15,7 +15,7 @@ from sweep.errors import ResourceError, reason
 
 # As long as the longest name of a socket that Ray makes in its folder.
 _SOCKET = "r/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store".replace("/", "-")
-# Ray hands the path on in command lines that it splits.
+# Ray does not start where the path has a quote, or a letter beyond ASCII.
 _PLAIN = re.compile(r"[\w./+@=~-]+", re.ASCII)
 # An error in a log of Ray, of gRPC within it, or of C++; but no line of a stack.
 _ERROR = re.compile(

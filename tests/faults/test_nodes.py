@@ -160,7 +160,9 @@ def test_storage_that_a_node_does_not_share_is_found_before_training(case: Case,
     assert list(case.storage.iterdir()) == []
 
 
-def test_node_with_another_version_is_named(case: Case, raylets: Raylets, tmp_path: Path) -> None:
+def test_node_with_another_version_or_a_file_of_that_name_is_named(
+    case: Case, raylets: Raylets, tmp_path: Path
+) -> None:
     outdated = raylets.start(PYTHONPATH=_older_package(tmp_path)).until_started()
     refused = case.sweep("run", *WORDS, address=raylets.address)
     assert refused.process.returncode == 3, refused.output
@@ -170,6 +172,14 @@ def test_node_with_another_version_is_named(case: Case, raylets: Raylets, tmp_pa
     assert doctor.process.returncode == 1
     assert f"BAD  nodes      node {outdated.name} has sweep 0.0.9" in doctor.output
     assert not case.storage.exists()
+
+    raylets.kill(outdated)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "sweep.py").write_text("")
+    shadowed = raylets.start(PYTHONPATH=str(tmp_path / "own")).until_started()
+    refused = case.sweep("run", *WORDS, address=raylets.address)
+    assert refused.process.returncode == 3, refused.output
+    assert f"node {shadowed.name} has sweep <module 'sweep' from '{tmp_path}/own/sweep.py'>" in refused.last_line
 
 
 def test_node_that_joins_and_cannot_be_used_ends_the_run_before_it_trains(
