@@ -89,7 +89,7 @@ def print_outcome(experiment: Experiment, out: Path) -> None:
 
 def print_page(page: Path) -> None:
     """Prints where a report is; that it is there counts, not whether somebody reads so."""
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, OSError):
         page = page.relative_to(Path.cwd())
     print(f"report: {page}")
     if problem := lost_output():

@@ -248,17 +248,17 @@ def _launch(
     from sweep.display import make_display
     from sweep.launch import Launch, resume_command, run_sweep
 
+    folder = choose_folder(open_storage(storage), [name], out).absolute()
     launch = Launch(
         storage=open_storage(storage),
         name=name,
         command=shlex.join(["sweep", *sys.argv[1:]]),
         address=address,
         data_dir=data_dir,
-        out=out,
+        out=str(folder) if out else None,
         extend=extend,
         only_failed=only_failed,
     )
-    folder = choose_folder(launch.storage, [name], out)
     outcome = run_sweep(sweep, launch, make_display(quiet=quiet))
     exit_code = outcome.exit_code
     if not outcome.signal_number and not outcome.problem:

@@ -211,13 +211,13 @@ def broken(level: str, width: int = 14) -> str:
     lines: list[str] = []
     for number, part in enumerate(level.split(" = ")):
         line = "= " if number else ""
-        for word in part.replace("_", "_ ").split(" "):
-            if line.strip("= ") and len(line) + len(word) > width:
-                lines.append(line)
+        for word in re.findall("[^_ ]+[_ ]*|[_ ]+", short(part)):
+            if line.strip("= ") and len(line) + len(word.rstrip()) > width:
+                lines.append(line.rstrip())
                 line = ""
             line += word
         lines.append(line)
-    return "\n".join([*map(short, lines[:_MOST_LINES]), *(["…"] if len(lines) > _MOST_LINES else [])])
+    return "\n".join(lines if len(lines) <= _MOST_LINES else [*lines[:_MOST_LINES], "…"])
 
 
 def legend(where: Axes | Figure, entries: Iterable[tuple[Artist, str]], **options: Any) -> None:

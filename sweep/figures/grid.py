@@ -55,7 +55,7 @@ def heat_map(
     norm = Normalize(known.min(), known.max() if np.ptp(known) else known.min() + 1e-4)
     colours = colormaps["cividis"]
     rows = [short(row) for row in rows]
-    titles = [broken(title, 11 * len(columns)) for title in facets]
+    titles = [broken(title, 9 * len(columns)) for title in facets]
     with style():
         left, under = text_width(rows) + 0.12, 0.12 + 0.13 * max(broken(level, 9).count("\n") + 1 for level in columns)
         figure, axes_grid = panels(

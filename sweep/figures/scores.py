@@ -68,7 +68,7 @@ def main_effects(effects: Mapping[str, Sequence[Bar]], *, score: str, palette: P
     lines: list[tuple[str, Bar | None]] = []
     for axis, bars in effects.items():
         lines += [(axis, None), *((axis, bar) for bar in bars)]
-    names = [broken(bar.name.replace(f"{axis}=", ""), 24) if bar else axis.replace("_", " ") for axis, bar in lines]
+    names = [broken(_value(axis, bar.name), 24) if bar else axis.replace("_", " ") for axis, bar in lines]
     with style():
         figure, grid = panels(_WIDTH, 0.6 + 0.23 * len(lines), left=text_width(names) + 0.1, bottom=0.45)
         axes = grid[0, 0]
@@ -103,7 +103,9 @@ def interactions(
     columns = min(len(pairs), 3)
     rows = math.ceil(len(pairs) / columns)
     legend_lines = max(sum(broken(b, 22).count("\n") + 1 for b in {b for _, b in means}) for _, _, means in pairs)
-    below = 0.3 + 0.16 * legend_lines + (0.9 if any(len({a for a, _ in means}) > 4 for _, _, means in pairs) else 0.12)
+    tick_lines = max(broken(_value(along, a), 10).count("\n") + 1 for along, _, means in pairs for a, _ in means)
+    upright = any(len({a for a, _ in means}) > 4 for _, _, means in pairs)
+    below = 0.3 + 0.16 * legend_lines + (0.9 if upright else 0.12 * tick_lines)
     with style():
         figure, grid = panels(
             min(_WIDTH, 0.7 + 2.6 * columns),
@@ -130,7 +132,7 @@ def interactions(
                 )
                 drawn.append((line, broken(level, 22)))
             axes.set_xticks(
-                range(len(xs)), [broken(x.replace(f"{along}=", ""), 10) for x in xs], rotation=0 if len(xs) <= 4 else 90
+                range(len(xs)), [broken(_value(along, x), 10) for x in xs], rotation=0 if len(xs) <= 4 else 90
             )
             axes.set_xlim(-0.3, len(xs) - 0.7)
             axes.set_title(f"{along} × {lines}".replace("_", " "))
@@ -195,3 +197,7 @@ def reproduction(rows: Sequence[Published]) -> Picture:
         ]
         legend(figure, handles, loc="lower center", ncols=4, borderaxespad=0.2)
         return finish(figure, name="reproduction", title="Published accuracies beside our prediction intervals")
+
+
+def _value(axis: str, level: str) -> str:
+    return level.replace(f"{axis}=", "")

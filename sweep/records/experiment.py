@@ -195,7 +195,7 @@ class Experiment:
 
     def write_error(self, trial_id: str, traceback: str) -> None:
         """Keeps the first traceback of a failed trial."""
-        self.storage.create(f"trials/{trial_id}/error.txt", traceback.encode())
+        self.storage.create(f"trials/{trial_id}/error.txt", traceback.encode(errors="backslashreplace"))
 
     def read_error(self, trial_id: str) -> str | None:
         """Gives the traceback of a failed trial, None if it did not fail."""

@@ -120,7 +120,7 @@ def _by_level(analysis: Analysis, images: TestImages) -> list[Block | None]:
             continue
         seen.add(level)
         # Of the level's own name only what every file system takes.
-        taken.append(unused(re.sub("[^A-Za-z0-9_.]+", "-", level.split(" = ")[0])[:60], taken))
+        taken.append(unused(re.sub("[^A-Za-z0-9_.]+", "-", level.split(" = ")[0])[:40].strip("-"), taken))
         picture = confusion_matrix(
             predicted.confusion,
             class_names=images.class_names,

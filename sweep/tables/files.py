@@ -37,7 +37,7 @@ _LATEX = str.maketrans(
 )
 # What GitHub's Markdown would read in a text: its own signs, tags, entities, headings, and addresses as links.
 _MARKDOWN = re.compile(
-    r"[\\`*\[\]|~$]|<(?=[A-Za-z/!?])|&(?=#|\w+;)|(?<!\w)_|_(?!\w)|(?<!\S)#|(?<=\w):(?=//)|(?<=[wW]{3})\."
+    r"[\\`*\[\]|~$]|<(?=[A-Za-z/!?])|&(?=#|\w+;)|(?<![^\W_])_|_(?![^\W_])|(?<!\S)#|(?<=\w):(?=//)|(?<=[wW]{3})\."
 )
 # What a spreadsheet would compute.
 _FORMULA = re.compile(r"[=@]|[+-](?![\d.,]+$)")
