@@ -181,7 +181,7 @@ def _union(old: SweepConfig, new: SweepConfig) -> SweepConfig:
         old,
         axes=axes,
         seeds=_merged(new.seeds, old.seeds),
-        layers=tuple((depth, layers[depth]) for depth in dict(axes)["depth"]),
+        layers=tuple((depth, layers[depth]) for depth in dict(axes)["depth"] if depth in layers),
         resources=new.resources,
     )
 

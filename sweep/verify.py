@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sweep import metrics
-from sweep.config import TrialConfig
+from sweep.config import TrialConfig, check_trainable
 from sweep.datasets import Dataset, load_dataset
 from sweep.doctor import Finding, check_dataset
 from sweep.errors import ConfigError, ExperimentError, SweepError, unknown
@@ -70,6 +70,7 @@ def retrain(experiment: Experiment, trial_id: str, *, data_dir: str | None = Non
     trials = {trial.trial_id: trial for trial in manifest.trials}
     if trial_id not in trials:
         raise ConfigError(unknown("trial", trial_id, trials))
+    check_trainable(trials[trial_id])
     recorded = experiment.read_done(trial_id)
     if recorded is None:
         raise ExperimentError(f"trial {trial_id} is not finished; go on with: sweep resume {manifest.name}")
@@ -141,7 +142,10 @@ def _trial_finding(experiment: Experiment, trial: TrialConfig, dataset: Dataset 
     if problems or dataset is None:
         whole = f"{len(record.files) + 1} files whole"
         return Finding(check=trial.trial_id, ok=not problems, text=", ".join(problems) or whole)
-    problems, drift = _recomputed(experiment, trial, record, dataset)
+    try:
+        problems, drift = _recomputed(experiment, trial, record, dataset)
+    except Exception as error:  # what is recorded decides what runs here, and may name what there is not
+        problems, drift = [f"its scores cannot be computed again ({type(error).__name__}: {error})"], ""
     equal = f"test scores of {len(record.replicates)} models equal"
     return Finding(
         check=trial.trial_id,

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sealed
 from command import run_command
 
 from sweep.cli import execute
@@ -19,6 +21,7 @@ from sweep.records import open_experiment
 from sweep.storage import LocalStorage
 
 Run = Callable[..., tuple[int, str, str]]
+WRITTEN = Path(__file__).parent / "experiments_of_0_1_0"
 
 
 @pytest.fixture
@@ -183,7 +186,7 @@ def test_status_and_list_read_the_files(sweep: Run, smoke_folder: Path, tmp_path
     assert [row["epoch"] for row in answer["trials"] if row["state"] == "left"] == [2, 2]
     code, out, _ = sweep("list", "--storage", str(storage), "--json")
     assert json.loads(out)[0] | {"created": ""} == {
-        "name": "smoke", "done": 24, "failed": 1, "trials": 27, "created": "",
+        "name": "smoke", "done": 24, "failed": 1, "trials": 27, "created": "", "problem": "",
     }  # fmt: skip
     code, out, _ = sweep("resume", "smok", "--storage", str(storage))
     assert code == 2
@@ -247,3 +250,178 @@ def test_the_users_own_grid_runs_on_their_own_data(tmp_path: Path) -> None:
         (depth, rate) for depth in ("none", "tiny") for rate in ("0.01", "0.1")
     }
     assert max(float(row["test_accuracy"]) for row in rows) > 0.9
+
+
+# ---- values, names and records, as a user meets them
+
+
+@pytest.mark.slow
+def test_values_that_are_close_are_trained_extended_reported_and_verified(tmp_path: Path) -> None:
+    words = ("run", "smoke", "depth=shallow", "activation=relu", "loss=hinge", "epochs=1", "--quiet")
+    first = run_command(*words, "learning_rate=0.1,0.1000000001", "seeds=0,1", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    more = run_command(
+        *words, "learning_rate=0.1,0.1000000001,0.10000000010000001", "seeds=0..2", "--extend", cwd=tmp_path
+    )
+    assert more.returncode == 0, more.stderr
+    manifest = open_experiment(LocalStorage(tmp_path / "experiments"), "smoke").read_manifest()
+    assert manifest
+    assert [(trial.learning_rate, trial.seeds) for trial in manifest.trials] == [
+        (0.1, (0, 1)), (0.1000000001, (0, 1)), (0.1, (2,)), (0.1000000001, (2,)), (0.10000000010000001, (0, 1, 2)),
+    ]  # fmt: skip
+    assert "0.10000000010000001" in more.stdout
+    verified = run_command("verify", "smoke", cwd=tmp_path)
+    assert verified.returncode == 0, verified.stdout
+    again = run_command(*words, "learning_rate=1e-1,0.1000000001,0.10000000010000001", "seeds=0..2", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize("words", [[], ["mnist"]])
+@pytest.mark.parametrize("verb", [["run", "--dry-run"], ["doctor"], ["submit", "--address", "http://h:1", "--dry-run"]])
+def test_overrides_alone_change_the_default_sweep_of_every_verb(sweep: Run, verb: list[str], words: list[str]) -> None:
+    code, out, err = sweep(*verb, *words, "epochs=3", "depth=shallow", "--storage", "/proc/nowhere")
+    assert code == (verb == ["doctor"]), err  # which finds that nothing can be written there
+    assert "mnist" in out
+
+
+@pytest.mark.parametrize("words", [["--storage=~/sweeps"], ["--storage", "~/sweeps"], ["--storage", "~"]])
+def test_a_tilde_is_the_home_folder_in_every_path_of_a_command(
+    sweep: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("HOME", str(home))
+    shutil.copytree(WRITTEN / "finished", home / words[-1].rpartition("~")[2].strip("/") / "finished")
+    (home / "mine.toml").write_text("dataset = 'digits'\nvalidation_size = 99\n")
+    assert sweep("status", "finished", *words)[0] == 0
+    assert sweep("report", "finished", *words, "--out=~/page")[0] == 0
+    assert (home / "page" / "report.html").exists()
+    code, out, _ = sweep("run", "~/mine.toml", "--dry-run", "--data-dir=~/data", *words)
+    assert (code, "99 validation" in out) == (0, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+@pytest.mark.parametrize(
+    "words", [["list", "--storage=~nobody-of-that-name/x"], ["run", "~nobody-of-that-name/s.toml"]]
+)
+def test_the_home_of_nobody_is_refused(sweep: Run, tmp_path: Path, words: list[str]) -> None:
+    code, _, error = sweep(*words)
+    assert code == 2
+    assert "no home folder" in error
+    assert list(tmp_path.iterdir()) == []
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "cut": lambda folder: os.truncate(folder / "manifest.json", 99),
+    "empty": lambda folder: os.truncate(folder / "manifest.json", 0),
+    "later": lambda folder: sealed.change(folder / "manifest.json", lambda body: body.update(format=99)),
+    "unsafe": lambda folder: sealed.change(
+        folder / "manifest.json", lambda body: body["trials"][0].update(trial_id="../../x")
+    ),
+    "no_folder": lambda folder: ((folder / "trials").rename(folder / "moved"), (folder / "trials").touch()),
+}
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Path:
+    """A storage path with two whole experiments, one of each damage, and folders that are none."""
+    for name in ("a", "z", *DAMAGES):
+        shutil.copytree(WRITTEN / "finished", tmp_path / name)
+    for name, damage in DAMAGES.items():
+        damage(tmp_path / name)
+    for name in ("lost+found", "a b\nc", "reports", ".hidden", "\udcff"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a file").write_text("no experiment")
+    (tmp_path / "odd" / "manifest.json").mkdir(parents=True)
+    return tmp_path
+
+
+def test_experiments_that_cannot_be_read_are_named_and_hide_no_other(sweep: Run, storage: Path) -> None:
+    code, out, _ = sweep("list", "--storage", str(storage))
+    assert code == 0
+    lines = dict(line.split(": ", 1) for line in out.splitlines())
+    assert lines.keys() == {"a", "z", *DAMAGES}
+    assert {name for name in lines if lines[name].startswith("4/4 trials done")} == {"a", "z"}
+    code, out, _ = sweep("list", "--storage", str(storage), "--json")
+    rows = {row["name"]: row for row in json.loads(out)}
+    assert code == 0
+    assert rows.keys() == lines.keys()
+    assert {name for name, row in rows.items() if not row["problem"]} == {"a", "z"}
+    assert {rows[name]["done"] for name in DAMAGES} == {None}
+
+
+@pytest.mark.parametrize("verb", ["status", "report", "resume", "verify"])
+def test_an_experiment_that_cannot_be_read_is_one_line_of_every_verb(sweep: Run, storage: Path, verb: str) -> None:
+    for name in DAMAGES:
+        code, _, error = sweep(verb, name, "--storage", str(storage))
+        assert code == 2
+        assert len(error.splitlines()) == 1
+        assert error.startswith("error: ")
+
+
+def test_an_experiment_is_opened_under_the_name_that_its_folder_has(sweep: Run, tmp_path: Path) -> None:
+    shutil.copytree(WRITTEN / "finished", tmp_path / "experiments" / "finished (copy)")
+    assert sweep("list")[1].startswith("finished (copy): 4/4")
+    assert sweep("status", "finished (copy)")[1].startswith("finished (copy): 4/4")
+    for name in ("../experiments/finished (copy)", "a/b", ".."):
+        assert sweep("status", name)[0] == 2
+
+
+def test_what_a_record_says_cannot_steer_the_terminal(sweep: Run, tmp_path: Path) -> None:
+    folder = shutil.copytree(WRITTEN / "failed", tmp_path / "experiments" / "failed")
+    sealed.change(folder / "manifest.json", lambda body: body.update(created="\x1b[2J\nnow"))
+    (error,) = folder.glob("trials/*/error.txt")
+    error.write_text("Traceback\nValueError: \x1b]0;title\x07 \u202e")
+    for words in (["list"], ["status", "failed"], ["verify", "failed"]):
+        out = sweep(*words)[1]
+        assert not set(out) & {"\x1b", "\x07", "\u202e"}
+    assert len(sweep("list")[1].splitlines()) == 1
+
+
+def test_versions_are_told_without_importing_what_is_slow(sweep: Run) -> None:
+    code, out, _ = sweep("--version")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()] == ["sweep", "Python", "torch", "ray"]
+    assert all(re.fullmatch(r"\S+ \d+\.\d+\S*", line) for line in out.splitlines())
+    script = (
+        "import sys, contextlib; from sweep.cli import execute; sys.argv = ['sweep', '--version']\n"
+        "with contextlib.suppress(SystemExit): execute()\n"
+        "assert not {'torch', 'ray', 'pandas', 'scipy', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_help_shows_commands_that_are_understood(sweep: Run) -> None:
+    out = sweep("run", "--help")[1]
+    examples = re.findall(r"^ +(sweep run.*?)  ", out, re.MULTILINE)
+    assert 4 <= len(examples) <= 6
+    assert max(map(len, out.splitlines())) <= 80
+    for example in examples:
+        words = shlex.split(example)[1:]
+        if "mine.toml" not in words:
+            assert sweep(*words, *(["--dry-run"] * ("--dry-run" not in words)))[0] == 0
+
+
+def test_a_refused_name_of_a_sweep_file_says_how_to_give_another(sweep: Run, tmp_path: Path) -> None:
+    (tmp_path / "my sweep.toml").write_text("dataset = 'digits'\nvalidation_size = 99\n")
+    code, _, error = sweep("run", "my sweep.toml", "--dry-run")
+    assert (code, "--name my-sweep" in error) == (2, True)
+    assert sweep("run", "my sweep.toml", "--dry-run", "--name", "my-sweep")[0] == 0
+
+
+@pytest.mark.parametrize("columns", ["72", "80", "200"])
+def test_a_dry_run_never_cuts_a_number(
+    sweep: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    depth = "a_rather_descriptive_name_of_a_depth_01"
+    (tmp_path / "s.toml").write_text(
+        "dataset = 'digits'\nvalidation_size = 99\n[axes]\nlearning_rate = [0.001, 0.00012345678901234]\n"
+        f"batch_size = [16, 1024]\ndepth = ['{depth}', 'deep']\n[layers]\n{depth} = {[64] * 20}\n"
+    )
+    monkeypatch.setenv("COLUMNS", columns)
+    code, out, _ = sweep("run", "s.toml", "--dry-run")
+    assert code == 0
+    table = out.splitlines()[: -len(out.partition(" grid points")[2].splitlines())]
+    rows = [line for line in table if re.search(r" 0\.00012345678901234 +(16|1024) .* \d+,\d\d\d *$", line)]
+    assert len(rows) == 36
+    assert "…" not in out
+    assert max(map(len, table)) <= int(columns)

@@ -1,9 +1,14 @@
 import dataclasses
 import itertools
 import json
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from command import run_command
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sweep import losses, models
@@ -16,6 +21,7 @@ from sweep.config import (
     check_experiment_name,
     differences,
     load_sweep,
+    value_name,
 )
 from sweep.errors import ConfigError
 
@@ -210,3 +216,185 @@ def test_grid_points_are_all_combinations_once() -> None:
             (64,),
         )
     )
+
+
+# ---- one form of a value
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["learning_rate=1,1.0"],
+        ["learning_rate=0.1,0.10"],
+        ["learning_rate=0.01,1e-2,0.1"],
+        ["learning_rate=0.3,0.30000000000000000001"],
+        ["batch_size=64,064"],
+        ["seeds=1,01"],
+        ["seeds=0..3,2"],
+    ],
+)
+def test_values_that_are_equal_numbers_are_a_repeat(overrides: list[str]) -> None:
+    with pytest.raises(ConfigError, match="repeats a value"):
+        load_sweep("mnist", overrides)
+
+
+@pytest.mark.parametrize("table", ["learning_rate = [1, 1.0]", 'depth = [64, "64"]', "batch_size = [8, 0x8]"])
+def test_values_of_a_file_that_are_equal_are_a_repeat(tmp_path: Path, table: str) -> None:
+    (tmp_path / "s.toml").write_text(f"[axes]\n{table}\n[layers]\n64 = [64]\n")
+    with pytest.raises(ConfigError, match="repeats a value"):
+        load_sweep(str(tmp_path / "s.toml"))
+
+
+@given(st.floats(min_value=sys.float_info.min, allow_infinity=False), st.integers(1, 3))
+def test_numbers_that_differ_have_names_that_differ(value: float, steps: int) -> None:
+    other = value
+    for _ in range(steps):
+        other = math.nextafter(other, math.inf)
+    assert float(value_name(value)) == value
+    assert other == value or value_name(other) != value_name(value)
+
+
+def test_a_rate_has_the_name_it_always_had_wherever_that_says_which_it_is() -> None:
+    rates = {1.0: "1", 0.1: "0.1", 1e-05: "1e-05", 0.003: "0.003", 1e6: "1e+06", 0.1000000001: "0.1000000001"}
+    assert {rate: value_name(rate) for rate in rates} == rates
+
+
+def test_ids_of_close_values_say_which_is_which() -> None:
+    sweep = load_sweep("smoke", ["learning_rate=0.1,0.1000000001", "depth=deep", "activation=relu", "loss=hinge"])
+    ids = [trial.trial_id for trial in sweep.trials(dataset_sha256="0" * 64, engine="stacked")]
+    assert [trial_id.rpartition("-")[0] for trial_id in ids] == [
+        "deep-relu-hinge-lr0.1",
+        "deep-relu-hinge-lr0.1000000001",
+    ]
+
+
+def test_the_same_values_in_another_writing_are_the_same_sweep(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text("[axes]\nlearning_rate = [1, 0.5]\nbatch_size = 32\n")
+    sweep = load_sweep(str(tmp_path / "s.toml"))
+    assert differences(sweep, load_sweep(str(tmp_path / "s.toml"), ["learning_rate=1.0,5e-1"])) == []
+    assert {type(value) for value in dict(sweep.axes)["learning_rate"]} == {float}
+
+
+# ---- text in
+
+
+def test_names_of_depths_are_texts_wherever_they_are_written(tmp_path: Path) -> None:
+    file = tmp_path / "s.toml"
+    layers = "[layers]\n64 = [64]\n1e5 = [5]\nnan = [6]\n0x10 = [7]\ntrue = [8]\n"
+    file.write_text(f'[axes]\ndepth = ["64", "1e5", "nan", "0x10", "true"]\n{layers}')
+    quoted = load_sweep(str(file))
+    file.write_text(layers)
+    assert load_sweep(str(file), ["depth=64,1e5,nan,0x10,true"]) == quoted
+    file.write_text(f"[axes]\ndepth = [64]\n{layers}")
+    assert dict(load_sweep(str(file)).axes)["depth"] == ("64",)
+    file.write_text(f"[axes]\ndepth = [1e5]\n{layers}")
+    with pytest.raises(ConfigError, match="in quotes"):
+        load_sweep(str(file))
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_sweep_file_is_utf_8_with_or_without_a_mark_whatever_the_locale(
+    tmp_path: Path, mark: bytes, newline: str
+) -> None:
+    text = "# Gr\u00f6\u00dfe\ndataset = 'digits'\nvalidation_size = 99\n".replace("\n", newline)
+    (tmp_path / "s.toml").write_bytes(mark + text.encode())
+    variables = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    finished = run_command("run", "s.toml", "--dry-run", cwd=tmp_path, variables=variables)
+    assert finished.returncode == 0, finished.stderr
+    assert "99 validation" in finished.stdout
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "name = 'x'".encode("utf-16"),
+        "name = 'x'".encode("utf-16-le"),
+        "name = '\u00e9'".encode("latin-1"),
+        b"a = " + b"[" * 5000,
+        b"epochs = " + b"9" * 5000,
+        b"epochs = 0x" + b"f" * 5000,
+        b"epochs = 1e999",
+        b"seeds = [9223372036854775808]",
+        b"[axes]\nlearning_rate = [1" + b"0" * 400 + b"]",
+        b"[axes]\nlearning_rate = [1e-400]",
+        b"[axes]\nlearning_rate = [1e-320]",
+        b"[axes]\nbatch_size = [64.0]",
+        b"[axes]\nbatch_size = [true]",
+        b"[axes]\ndepth = [1979-05-27]",
+        b"[axes]\ndepth = [[]]",
+        b"[layers]\nwide = [99999999999999999999]",
+    ],
+)
+def test_what_is_no_sweep_file_is_one_line_of_a_bearable_length(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "s.toml").write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        load_sweep(str(tmp_path / "s.toml"))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def test_an_override_of_what_is_no_table_in_the_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "s.toml").write_text("axes = 3\nresources = 4\n")
+    for override in ("depth=deep", "num_cpus=2"):
+        with pytest.raises(ConfigError, match="must be a table"):
+            load_sweep(str(tmp_path / "s.toml"), [override])
+
+
+def test_more_grid_points_than_anybody_can_train_are_refused_at_once() -> None:
+    many = ",".join(str(number) for number in range(1, 2000))
+    with pytest.raises(ConfigError, match="grid points"):
+        load_sweep("mnist", [f"batch_size={many}", f"learning_rate={many}"])
+
+
+def read_or_refused(read: Callable[[], SweepConfig]) -> SweepConfig | None:
+    try:
+        return read()
+    except ConfigError as error:
+        line = str(error)
+    assert "\n" not in line
+    return None
+
+
+_VALUES = st.recursive(
+    st.one_of(
+        st.integers(),
+        st.floats(),
+        st.booleans(),
+        st.text(max_size=8),
+        st.sampled_from(["deep", "relu", 2**63, 10**400]),
+    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=5,
+)
+_KEYS = st.sampled_from(
+    ["name", "dataset", "epochs", "seeds", "validation_size", "selection", "engine", "protocol", "axes", "layers",
+     "resources"]
+)  # fmt: skip
+_AXES = st.sampled_from(["depth", "activation", "loss", "learning_rate", "batch_size", "num_gpus", "num_cpus"])
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a busy machine
+@given(st.dictionaries(_KEYS, _VALUES | st.dictionaries(_AXES, _VALUES, max_size=3), max_size=4))
+def test_whatever_a_sweep_file_says_it_is_a_sweep_or_one_line(tables: dict[str, object]) -> None:
+    sweep = read_or_refused(lambda: SweepConfig.from_json(tables))
+    if sweep:
+        assert SweepConfig.from_json(json.loads(json.dumps(sweep.to_json()))) == sweep
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["depth", "loss", "learning_rate", "batch_size", "seeds", "epochs", "num_gpus"]), st.text())
+def test_whatever_an_override_says_it_is_a_sweep_or_one_line(key: str, text: str) -> None:
+    sweep = read_or_refused(lambda: load_sweep("smoke", [f"{key}={text}"]))
+    assert sweep is None or len(sweep.trials(dataset_sha256="0" * 64, engine="stacked")) == len(sweep.points)
+
+
+@pytest.mark.parametrize(
+    ("given", "proposed"),
+    [("my sweep", "my-sweep"), ("a/b", "a-b"), (".hidden", "hidden"), ("..", "mine"), ("\u5b57" * 99, "\u5b57" * 40)],
+)
+def test_a_refused_name_says_how_to_give_another(given: str, proposed: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_experiment_name(given)
+    assert str(caught.value).endswith(f"--name {proposed}")
+    assert check_experiment_name(proposed) == proposed

@@ -136,3 +136,28 @@ def test_confusions_of_any_number_of_classes_stay_small(classes):
     picture = confusion_matrix(counts, class_names=names, name="confusion", title="Confusion")
     assert len(picture.svg) < 1_000_000
     assert ("class 1<" in picture.svg) == (classes <= 40)
+
+
+@pytest.mark.parametrize("names", [("a", "a = b"), ("x = y", "x"), ("=", " = ")])
+def test_a_level_whose_name_looks_like_twins_is_found(names):
+    palette = Palette({"depth": names})
+    assert {palette.position("depth", name) for name in names} == {0, 1}
+    assert palette.position("depth", f"{names[0]} = {names[1]}") in (0, 1)
+    assert palette.position("depth", f"{names[1]} = other") in (0, 1)
+
+
+@pytest.mark.parametrize("name", ["x" * 130, "x" * 3000, "$\\frac{$", "$x$", "a\nb", "\\"])
+def test_any_name_can_be_drawn(name):
+    bars = [Bar(name=name, estimate=0.9, low=0.89, high=0.91), Bar(name="other", estimate=0.8, low=NAN, high=NAN)]
+    counts = np.array([[8, 2], [1, 9]])
+    pictures = [
+        ranking(bars, score="accuracy"),
+        main_effects({"depth": bars}, score="accuracy", palette=Palette({"depth": (name, "other")})),
+        heat_map({name: np.array([[0.9]])}, rows=[name], columns=[name], score="accuracy", marked=[]),
+        confusion_matrix(counts, class_names=[name, "other"], name="c", title="counts"),
+        wall([(name, counts)], columns=3, titles=[name]),
+        critical_difference_diagram([name, "other"], [1.0, 2.0], [], 0.5),
+    ]
+    for picture in pictures:
+        ET.fromstring(picture.file().encode())
+    assert len(name) > 200 or all(picture.width_px <= 2000 for picture in pictures)

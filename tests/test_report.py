@@ -2,16 +2,20 @@ import csv
 import re
 import subprocess
 import sys
+import tomllib
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import sealed
 from made_up import made_up_sweep, write_experiment
 
+from sweep.config import SweepConfig
 from sweep.records import read_records
 from sweep.report import write_report
 from sweep.report.analysis import analyse
 from sweep.report.formats import duration, listed, numbered, p_text, percent, points, significant
+from sweep.report.provenance import provenance_section
 from sweep.report.reference import published_accuracy
 from sweep.report.together import together
 
@@ -363,3 +367,109 @@ assert not {"matplotlib", "pandas", "scipy"} & set(sys.modules)
 import sweep.report.writing, sweep.report.together
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_values_that_are_close_are_told_apart_wherever_they_are_named(tmp_path, rng):
+    axes = {"depth": ["shallow", "deep"], "activation": ["relu"], "loss": ["hinge"]}
+    axes["learning_rate"] = [0.1, 0.1000000001]
+    one, other = (
+        write_experiment(tmp_path / name, score, rng=rng, sweep=made_up_sweep(axes=axes), test_size=50)
+        for name in ("one", "other")
+    )
+    page = write_report([one, other], tmp_path / "out")
+    for text in (page.read_text(), (tmp_path / "out" / "one" / "report.html").read_text()):
+        Page(text)
+        assert "0.1000000001" in text
+    with (tmp_path / "out" / "tables" / "side-by-side.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["depth"], row["learning_rate"]) for row in rows} == {
+        (depth, rate) for depth in ("shallow", "deep") for rate in ("0.1", "0.1000000001")
+    }
+
+
+def test_a_depth_called_like_a_picture_replaces_none(tmp_path, rng):
+    depths = ["best", "difference", "other"]
+    axes = {"depth": depths, "activation": ["relu"], "loss": ["hinge"]}
+    sweep = made_up_sweep(axes=axes, layers={name: [size] for size, name in enumerate(depths, start=4)})
+    experiment = write_experiment(
+        tmp_path / "e", lambda point, seed: 0.9 + 0.01 * len(point["depth"]) / 10, rng=rng, sweep=sweep, test_size=50
+    )
+    page = write_report([experiment], tmp_path / "out")
+    texts = [file.read_text() for file in (page.parent / "figures").iterdir()]
+    titles = [re.findall("aria-label=.(.*?)[\"']", text)[0] for text in texts]
+    confusions = {title for title in titles if title.startswith("Confusion ")}
+    assert confusions >= {f"Confusion matrix of {depth}" for depth in depths}
+    assert len(confusions) == 4  # and the difference of two
+
+
+@pytest.mark.parametrize("depth", ["../../../outside", "/outside", "a/b", "..", "x" * 500])
+def test_the_name_of_a_picture_stays_inside_the_report(tmp_path, rng, depth):
+    axes = {"depth": ["shallow", "deep"], "activation": ["relu"], "loss": ["hinge"]}
+    experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=made_up_sweep(axes=axes), test_size=50)
+
+    def edit(body):
+        body["sweep"]["axes"]["depth"][0] = depth
+        for trial in body["trials"]:
+            trial["depth"] = depth if trial["depth"] == "shallow" else trial["depth"]
+
+    sealed.change(tmp_path / "e" / "manifest.json", edit)
+    write_report([experiment], tmp_path / "out" / "here")
+    assert {path.name for path in tmp_path.iterdir()} == {"e", "out"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"here"}
+    assert len(list((tmp_path / "out" / "here" / "figures").glob("confusion-*.svg"))) == 3
+
+
+def test_predictions_that_do_not_fit_the_experiment_are_left_out(tmp_path, rng):
+    axes = {"depth": ["shallow", "deep"], "activation": ["relu"], "loss": ["hinge"]}
+    sweep = made_up_sweep(axes=axes)
+    experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep, test_size=50)
+    other = write_experiment(tmp_path / "other", score, rng=rng, sweep=sweep, test_size=60)
+    best = "deep-relu-hinge"
+    (trial_id,) = (trial.trial_id for trial in read_records(experiment).manifest.trials if best in trial.trial_id)
+    file = f"trials/{trial_id}/predictions.npz"
+    experiment.storage.write(file, other.storage.read(file))
+    page = write_report([experiment], tmp_path / "out").read_text()
+    assert "There are no predictions of a selected configuration to look at." in page
+
+
+def test_the_sweep_file_of_a_report_is_read_again_as_the_sweep(tmp_path, rng):
+    axes = {"depth": ["deep", "64"], "activation": ["relu"], "loss": ["hinge"], "learning_rate": [1e-5, 1, 1e16]}
+    sweep = made_up_sweep(axes=axes, layers={"64": [64]}, dataset="Gr\u00f6\u00dfe \U0001f600 \u5b57.npz")
+    records = read_records(write_experiment(tmp_path / "e", constant, rng=rng, sweep=sweep, test_size=50))
+    (code,) = [block.text for block in provenance_section(records).blocks if getattr(block, "kind", "") == "code"]
+    assert SweepConfig.from_json(tomllib.loads(code)) == sweep
+
+
+@pytest.mark.parametrize("protocol", ["", "published"])
+def test_an_interval_of_an_accuracy_ends_where_accuracies_end(tmp_path, rng, protocol):
+    def far_apart(point, seed):
+        return (0.02, 0.98)[(seed + len(point["depth"])) % 2]
+
+    tables = {"validation_size": 0, "selection": "train_accuracy", "protocol": "published"} if protocol else {}
+    axes = {"depth": ["shallow", "medium", "deep"], "activation": ["relu"], "loss": ["hinge", "cross_entropy"]}
+    sweep = made_up_sweep(seeds=[0, 1], **({} if protocol else {"axes": axes}), **tables)
+    experiment = write_experiment(tmp_path / "e", far_apart, rng=rng, sweep=sweep)
+    # Without predictions the interval of the test accuracy is another one.
+    (tmp_path / "e" / "test_split.npz").unlink()
+    analysis = analyse(read_records(experiment), rng)
+    intervals = [
+        analysis.test,
+        *(entry.score for entry in analysis.entries),
+        *(row.ours for row in analysis.reproduced),
+    ]
+    assert len(intervals) >= 7
+    assert {(interval.low, interval.high) for interval in intervals} == {(0.0, 1.0)}
+    assert all(0 < interval.estimate < 1 for interval in intervals)
+    write_report([experiment], tmp_path / "out")
+    readme, _ = check_report(tmp_path / "out")
+    files = [*(tmp_path / "out" / "tables").glob("ranking.*"), *(tmp_path / "out" / "tables").glob("reproduction.*")]
+    assert len(files) == (4 if protocol else 2)
+    shown = {ends for file in files for ends in re.findall(r"(\S+) to (\d\S+)", file.read_text())}
+    assert shown == {("0.00", "100.00")}
+    assert "0.00 to 100.00" in readme
+    with (tmp_path / "out" / "tables" / "ranking.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    criterion = "train_accuracy" if protocol else "validation_accuracy"
+    assert {(row[f"{criterion}_low"], row[f"{criterion}_high"]) for row in rows} == {("0.0", "1.0")}
+    # A difference of accuracies is none, and is not cut.
+    assert any(pair.test.difference.low < -1 for pair in analysis.pairs)

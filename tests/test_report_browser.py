@@ -17,7 +17,10 @@ from sweep.errors import one_line
 from sweep.report import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed (Debian: apt-get install chromium)")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed (Debian: apt-get install chromium)"),
+]
 
 # Runs in a copy of the page, in a frame as wide as the screen, and leaves what it measured in the title.
 MEASURE = """

@@ -14,6 +14,7 @@ from command import SECRETS, run_command
 
 from sweep.config import TrialConfig
 from sweep.datasets import Dataset
+from sweep.errors import ResourceError
 from sweep.records import Experiment
 from sweep.trial import TrialRun, load_checkpoint
 
@@ -35,6 +36,11 @@ def test_no_secret_of_the_environment_is_in_experiment_report_or_output(smoke_fo
         if secret.encode() in path.read_bytes()
     ]
     assert found == []
+
+
+def test_no_error_repeats_the_user_and_password_of_an_address() -> None:
+    text = str(ResourceError("nothing answers at http://AKIA:hunter2@host:8265, nor at s3://b?e=https://u:hunter2@h/x"))
+    assert text == "nothing answers at http://...@host:8265, nor at s3://b?e=https://...@h/x"
 
 
 def test_nobody_else_can_read_an_experiment(smoke_folder: Path) -> None:

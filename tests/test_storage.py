@@ -159,3 +159,15 @@ def test_probe_finds_what_cannot_be_written() -> None:
 def test_free_space_is_that_of_the_disk_that_will_hold_it(storage: LocalStorage) -> None:
     assert storage.free_gb() > 0
     assert not storage.root.exists()
+
+
+def test_lines_are_read_in_the_order_in_which_their_segments_were_written(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    first, second = "20250101T000000-aaaaaaaa", "20250101T000001-00000000"
+    order = ["events.jsonl", *(f"events-{first}-{number:04d}.jsonl" for number in (0, 9_999, 10_000, 100_000))]
+    order.append(f"events-{second}-0000.jsonl")
+    for name in reversed(order):
+        storage.write(name, f"{name}\n".encode())
+    for name in ("events-x.jsonl", "events-.jsonl", "events.jsonl.bak", "xevents.jsonl", "eventsxjsonl"):
+        storage.write(name, b"not ours\n")
+    assert storage.read_lines("events.jsonl") == order

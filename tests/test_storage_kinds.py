@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -132,6 +133,11 @@ def test_lines_of_both_kinds_are_read_from_a_copy(storage: Storage) -> None:
     assert sorted(storage.read_lines("events.jsonl")) == ["of a bucket", "of a folder"]
 
 
+def test_a_folder_is_called_by_the_last_part_of_its_path(storage: Storage) -> None:
+    assert storage.folder("a/b c+?&=.d").name == "b c+?&=.d"
+    assert open_storage(str(storage.folder("experiments/smoke"))).name == "smoke"
+
+
 def test_storage_is_opened_again_by_its_name(storage: Storage) -> None:
     folder = storage.folder("an experiment").folder("100%")
     folder.write("file", b"content")
@@ -173,6 +179,24 @@ def test_what_was_there_before_stays(storage: Storage) -> None:
         ("s3://AKIA:hunter2@bucket/a", "has credentials in it, which would be written down; leave them out and give"),
         ("s3://bucket/a?access_key=AKIA&secret_key=hunter2", "has credentials in it"),
         ("s3://bucket/a?session_token=hunter2", "has credentials in it"),
+        ("s3://bucket/a?endpoint_override=http://AKIA:hunter2@host", "has credentials in it"),
+        ("s3://bucket/a?endpoint_override=http%3A%2F%2FAKIA%3Ahunter2%40host", "has credentials in it"),
+        ("s3://bucket/a?endpoint_override=http://AKIA:hunter2%2540host", "has credentials in it"),
+        ("s3://bucket/a?endpoint_override=AKIA:hunter2", "that cannot be one; write http://host:9000"),
+        ("s3://bucket/a?endpoint_override=http://host/?secret=hunter2", "that cannot be one; write http://host:9000"),
+        ("s3://bucket/a?region=hunter2@host", "has credentials in it"),
+        ("s3://bucket/a?region=AKIA:hunter2", "that cannot be one; write eu-west-1"),
+        ("s3://bucket/a?scheme=http://hunter2", "that cannot be one; write http or https"),
+        ("s3://bucket/a?http://AKIA:hunter2@host", "has credentials in it"),
+        ("s3://bucket/a?AKIA/hunter2", "unknown option in the --storage URI"),
+        ("s3://bucket/a?aws_secret=hunter2", "has credentials in it"),
+        ("s3://bucket/a#hunter2", "write s3://bucket/prefix"),
+        ("s3://AKIA:hunter2%40bucket/a", "has credentials in it"),
+        ("s3://AKIA:hunter2/a", "write s3://bucket/prefix"),
+        ("s3://[hunter2/a", "write s3://bucket/prefix"),
+        ("s3:/AKIA:hunter2@bucket/a", "give a folder or s3://bucket/prefix"),
+        ("S3://AKIA:hunter2@bucket/a", "give a folder or s3://bucket/prefix"),
+        ("https://AKIA:hunter2@host/bucket", "give a folder or s3://bucket/prefix"),
     ],
 )
 def test_a_root_that_cannot_be_used_is_one_line_without_secrets(root: str, says: str) -> None:
@@ -181,6 +205,14 @@ def test_a_root_that_cannot_be_used_is_one_line_without_secrets(root: str, says:
     assert says in str(error.value)
     assert "hunter2" not in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["store:9000", "http://10.0.0.1", "https://[::1]:9000/", "http://host/minio", "https://s3.x-y.org:443"]
+)
+def test_an_address_of_a_store_is_an_option_as_it_is_written(endpoint: str) -> None:
+    uri = f"s3://bucket/team?endpoint_override={endpoint}"
+    assert unquote(str(open_storage(uri))) == uri
 
 
 def test_options_of_a_uri_go_with_it_to_whoever_opens_it() -> None:

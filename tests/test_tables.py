@@ -224,3 +224,25 @@ def test_equal_means_have_equal_ranks_whatever_order_the_scores_came_in(tmp_path
     # 0.1 x (7 - 3) is the largest, then 0.3 of medium, the three means of 0.2, and 0.1.
     assert table["rank"].tolist() == [1, 2, 3, 3, 3, 6]
     assert table[table["rank"] == 3].depth.tolist() == list(orders)
+
+
+def test_values_that_are_close_are_levels_and_columns_of_their_own(tmp_path, rng):
+    rates = [0.1, 0.1000000001, 0.30000000000000004, 0.3]
+    sweep = small(axes={"depth": ["deep"], "activation": ["relu"], "loss": ["hinge"], "learning_rate": rates})
+    records = read_records(write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=sweep))
+    grid = read_grid(records)
+    assert grid.levels("learning_rate") == [
+        *("learning_rate=0.1", "learning_rate=0.1000000001"),
+        *("learning_rate=0.30000000000000004", "learning_rate=0.3"),
+    ]
+    assert len(grid.configurations) == 4
+    assert sorted(summary_table(records).learning_rate) == sorted(map(repr, rates))
+    assert sorted(set(results_table(records).learning_rate)) == sorted(rates)
+
+
+def test_a_value_has_one_name_in_all_tables(tmp_path, rng):
+    axes = {"depth": ["deep"], "activation": ["relu"], "loss": ["hinge", "cross_entropy"], "learning_rate": [1, 1e-5]}
+    experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small(axes=axes), failed=["deep-relu-hinge"])
+    table = summary_table(read_records(experiment))
+    assert set(table.learning_rate[table["rank"].isna()]) == {"1", "1e-05"}
+    assert set(table.learning_rate[table["rank"].notna()]) == {"1", "1e-05"}

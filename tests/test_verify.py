@@ -4,6 +4,7 @@ import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from sweep.config import load_sweep
 from sweep.datasets import load_dataset
 from sweep.doctor import Finding
 from sweep.errors import ConfigError, ExperimentError
+from sweep.launch import Launch
+from sweep.launch.left import trials_left
 from sweep.plan import make_manifest
 from sweep.records import DoneRecord, Experiment
 from sweep.storage import LocalStorage
@@ -120,6 +123,44 @@ def test_manifest_without_a_trial_of_its_sweep_is_found(experiment: Experiment) 
     assert manifest
     experiment.write_manifest(dataclasses.replace(manifest, trials=manifest.trials[1:]))
     assert [finding.text for finding in bad(experiment)] == ["the seeds of 1 grid points are not the sweep's"]
+
+
+def test_trial_that_is_not_what_its_id_stands_for_is_found(experiment: Experiment) -> None:
+    manifest = experiment.read_manifest()
+    assert manifest
+    other = dataclasses.replace(manifest.trials[0], epochs=3)
+    experiment.write_manifest(dataclasses.replace(manifest, trials=(other, *manifest.trials[1:])))
+    (finding,) = [finding for finding in bad(experiment) if finding.check == "manifest"]
+    assert other.trial_id in finding.text
+
+
+@pytest.mark.parametrize("change", [{"activation": "gelu"}, {"loss": "x"}, {"engine": "x"}, {"layers": (3,)}])
+def test_trial_that_cannot_be_computed_again_is_found_and_hides_no_other(
+    experiment: Experiment, change: dict[str, Any]
+) -> None:
+    manifest = experiment.read_manifest()
+    assert manifest
+    other = dataclasses.replace(manifest.trials[0], **change)
+    experiment.write_manifest(dataclasses.replace(manifest, trials=(other, *manifest.trials[1:])))
+    findings = {finding.check: finding for finding in verify(experiment)}
+    assert not findings[other.trial_id].ok
+    assert findings[manifest.trials[1].trial_id].ok
+
+
+@pytest.mark.parametrize("change", [{"activation": "gelu"}, {"loss": "x"}, {"engine": "x"}])
+def test_trial_of_a_version_that_knew_more_is_not_trained(
+    experiment: Experiment, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    manifest = experiment.read_manifest()
+    assert manifest
+    other = dataclasses.replace(manifest.trials[0], **change)
+    experiment.write_manifest(dataclasses.replace(manifest, trials=(other, *manifest.trials[1:])))
+    with pytest.raises(ConfigError, match="cannot train"):
+        list(retrain(experiment, other.trial_id))
+    experiment.storage.delete(f"trials/{other.trial_id}/done.json")
+    launch = Launch(storage=LocalStorage(tmp_path), name="copy", command="")
+    with pytest.raises(ConfigError, match="cannot train"):
+        trials_left(launch.experiment, dataclasses.replace(manifest, trials=(other,)), launch)
 
 
 def test_test_split_that_is_another_is_found(experiment: Experiment) -> None:

@@ -8,7 +8,7 @@
 Imports the standard library and `sweep.errors` only, so that it loads in milliseconds on any machine.
 """
 
-from sweep.config.checks import ACTIVATIONS, LOSSES, SELECTIONS, check_experiment_name
+from sweep.config.checks import ACTIVATIONS, LOSSES, SELECTIONS, check_experiment_name, check_trainable
 from sweep.config.reading import built_in_sweeps, load_sweep
 from sweep.config.sweep import SweepConfig, differences
 from sweep.config.trial import AXES, HIDDEN_LAYERS, Resources, TrialConfig, value_name
@@ -24,6 +24,7 @@ __all__ = [
     "TrialConfig",
     "built_in_sweeps",
     "check_experiment_name",
+    "check_trainable",
     "differences",
     "load_sweep",
     "value_name",

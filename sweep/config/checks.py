@@ -3,11 +3,12 @@
 import dataclasses
 import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sweep.config.trial import AXES, HIDDEN_LAYERS, Resources
+from sweep.config.trial import AXES, HIDDEN_LAYERS, Resources, TrialConfig
 from sweep.errors import ConfigError, shown, unknown
 
 ACTIVATIONS = ("relu", "sigmoid", "tanh")
@@ -82,6 +83,18 @@ def check_experiment_name(name: str) -> str:
             f"starting with a letter or digit, such as --name {plain if _is_experiment_name(plain) else 'mine'}"
         )
     return name
+
+
+def check_trainable(trial: TrialConfig) -> None:
+    """Checks that what a trial names is known here; another version may have planned it.
+
+    Raises:
+        ConfigError: if it is not.
+    """
+    for kind, allowed in (("activation", ACTIVATIONS), ("loss", LOSSES), ("engine", ENGINES[1:])):
+        if getattr(trial, kind) not in allowed:
+            problem = unknown(kind, getattr(trial, kind), allowed)
+            raise ConfigError(f"this version of sweep cannot train {trial.trial_id}: {problem}")
 
 
 def split_values(key: str, text: str) -> list[str]:
@@ -164,7 +177,8 @@ def _check_value(axis: str, value: Any, names: Sequence[str]) -> str | float | i
         return name
     if axis == "batch_size":
         return _whole({axis: value}, axis, 0, at_least=1)
-    if not (_is_number(value) and 0 < value < math.inf):
+    # Smaller numbers are 0 or not, as the processor is set up.
+    if not (_is_number(value) and sys.float_info.min <= value < math.inf):
         raise ConfigError(f"{axis} must be a positive number, got {shown(value)}")
     return float(value)
 

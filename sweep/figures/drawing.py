@@ -68,7 +68,7 @@ _STYLE = {
     "lines.linewidth": 1.4,
     "savefig.facecolor": "none",
     "text.color": INK,
-    "text.parse_math": False,  # a dollar in a name is a dollar
+    "text.parse_math": False,  # a name with "$" is no formula
     "xtick.color": INK,
     "ytick.color": INK,
     "xtick.labelsize": 8,

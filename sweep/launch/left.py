@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from sweep.config import SweepConfig, TrialConfig
+from sweep.config import SweepConfig, TrialConfig, check_trainable
 from sweep.launch.request import Launch
 from sweep.plan import check_same_sweep, extend_manifest
 from sweep.records import DoneRecord, Experiment, Manifest
@@ -23,6 +23,8 @@ def trials_left(experiment: Experiment, manifest: Manifest, launch: Launch) -> l
     """Manifest minus verified done records; with `only_failed`, those of them that failed."""
     done = _whole(experiment, experiment.read_all_done([trial.trial_id for trial in manifest.trials]))
     left = [trial for trial in manifest.trials if trial.trial_id not in done]
+    for trial in left:
+        check_trainable(trial)
     if not launch.only_failed:
         return left
     failed = experiment.read_errors([trial.trial_id for trial in left])

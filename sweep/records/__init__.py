@@ -12,10 +12,12 @@
 
     contents.py      what the files say
     encoding.py      contents as bytes and back
+    typed.py         JSON values in the types of a record
     experiment.py    names, writes and reads every file
     reading.py       finds experiments, and reads one for a report
 
-Manifest and done records are sealed with their own SHA-256, so a truncated or edited one is noticed.
+Manifest and done records are sealed with their own SHA-256, so a truncated or edited one is noticed. What is read is
+checked for safety, and not judged: a value that nobody could choose today stays readable.
 Imports neither torch nor ray.
 """
 

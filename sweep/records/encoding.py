@@ -47,8 +47,8 @@ def decode_manifest(content: bytes) -> Manifest:
     fields = _unseal(content)
     sweep = fields.get("sweep")
     if isinstance(sweep, dict):
-        tables = {key: list(sweep[key].items()) for key in ("axes", "layers") if isinstance(sweep.get(key), dict)}
-        fields["sweep"] = sweep | {key: [list(item) for item in items] for key, items in tables.items()}
+        tables = [key for key in ("axes", "layers") if isinstance(sweep.get(key), dict)]
+        fields["sweep"] = sweep | {key: [list(item) for item in sweep[key].items()] for key in tables}
     manifest: Manifest = reader(Manifest)(fields)
     manifest = dataclasses.replace(manifest, sweep=_checked_sweep(manifest.sweep))
     trial_ids = [trial.trial_id for trial in manifest.trials]
@@ -59,7 +59,8 @@ def decode_manifest(content: bytes) -> Manifest:
     if len(set(trial_ids)) < len(trial_ids):
         raise ValueError("two trials have one id")
     for trial in manifest.trials:
-        if math.isnan(trial.learning_rate) or not (trial.seeds and trial.epochs and trial.batch_size):
+        counts = (len(trial.seeds), trial.epochs, trial.batch_size, *trial.layers)
+        if math.isnan(trial.learning_rate) or not all(counts):
             raise ValueError(f"trial {trial.trial_id} lacks what it needs to be trained")
     if not manifest.dataset.class_names or not manifest.dataset.image_shape:
         raise ValueError("the data set has no classes or images")
@@ -114,7 +115,7 @@ def decode_arrays(content: bytes, **shapes: str) -> dict[str, NDArray[Any]]:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             arrays = {name: file[name] for name in shapes}
     except Exception as error:  # zipfile, zlib and numpy each raise their own for a damaged file
-        raise ValueError(str(error)) from None
+        raise ValueError(f"the arrays are damaged ({error})") from None
     sizes: dict[str, int] = {}
     for name, letters in shapes.items():
         axes, shape = letters.removesuffix("..."), arrays[name].shape
@@ -162,18 +163,20 @@ def _checked_sweep(sweep: SweepConfig) -> SweepConfig:
     Raises:
         ValueError: if something in it does not fit, or has no bearable size.
     """
-    given, layers, resources = dict(sweep.axes), dict(sweep.layers), sweep.resources
+    given, resources = dict(sweep.axes), sweep.resources
     if given.keys() != AXES.keys() or not all(given.values()):
         raise ValueError(f"sweep: axes: {shown(list(given))} are not the axes, each with a value")
     axes = tuple((axis, tuple(map(reader(kind), given[axis]))) for axis, kind in AXES.items())
-    if not layers.keys() >= set(dict(axes)["depth"]) or any(map(math.isnan, dict(axes)["learning_rate"])):
-        raise ValueError("sweep: the layers of a depth or a learning rate is missing")
+    if any(map(math.isnan, dict(axes)["learning_rate"])):
+        raise ValueError("sweep: axes: a learning rate is missing")
     if math.prod(len(values) for _, values in axes) > _MOST_POINTS:
         raise ValueError(f"sweep: axes: it has more than {_MOST_POINTS:,} grid points")
     if sweep.selection not in SELECTIONS:
         raise ValueError(f"sweep: selection: {shown(sweep.selection)} is no score that can select")
     if not (sweep.epochs and sweep.seeds and resources.num_cpus and resources.checkpoint_every and resources.pack):
         raise ValueError("sweep: epochs, seeds or resources are none")
+    if resources.num_gpus != "auto" and not (isinstance(resources.num_gpus, float) and resources.num_gpus >= 0):
+        raise ValueError(f"sweep: resources: num_gpus: {shown(resources.num_gpus)} is no number of GPUs")
     return dataclasses.replace(sweep, axes=axes)
 
 

@@ -17,7 +17,7 @@ from sweep.errors import shown
 
 Reader = Callable[[Any], Any]
 
-_LARGEST = 2**63 - 1
+_LARGEST_COUNT = 2**63 - 1
 _DEEPEST = 20
 
 
@@ -27,64 +27,33 @@ def reader(kind: Any) -> Reader:
 
     The function raises a ValueError that says where the value is wrong.
     """
+    origin, parts = get_origin(kind), get_args(kind)
     if dataclasses.is_dataclass(kind):
         return _record(kind)
-    origin, parts = get_origin(kind), get_args(kind)
     if origin is tuple and parts[-1] is not Ellipsis:
-        return _pair(parts)
+        readers = [reader(part) for part in parts]
+        return lambda value: tuple(read(item) for read, item in zip(readers, _of_length(value, readers), strict=True))
     if origin in (tuple, list):
-        return _sequence(origin, reader(parts[0]))
+        read_item = reader(parts[0])
+        return lambda value: origin(map(read_item, _list(value)))
     if origin is Mapping:
-        return _mapping(reader(parts[1]))
+        read_item = reader(parts[1])
+        return lambda value: {_text(key): _at(key, read_item, item) for key, item in _table(value).items()}
     if origin in (Union, types.UnionType):
-        return _either([reader(part) for part in parts])
+        return functools.partial(_either, [reader(part) for part in parts])
     return _SCALARS[kind]
 
 
 def _record(kind: Any) -> Reader:
     hints = get_type_hints(kind)
-    known = {field.name: (reader(hints[field.name]), _is_required(field)) for field in dataclasses.fields(kind)}
+    readers = {field.name: reader(hints[field.name]) for field in dataclasses.fields(kind)}
+    missing = dataclasses.MISSING
+    required = {f.name for f in dataclasses.fields(kind) if f.default is missing and f.default_factory is missing}
 
     def read(value: Any) -> Any:
-        table = _table(value)
-        fields = {}
-        for name, (read_field, required) in known.items():
-            if name in table:
-                fields[name] = _at(name, read_field, table[name])
-            elif required:
-                raise ValueError(f"{name} is missing")
-        return kind(**fields)
-
-    return read
-
-
-def _pair(parts: tuple[Any, ...]) -> Reader:
-    readers = [reader(part) for part in parts]
-
-    def read(value: Any) -> tuple[Any, ...]:
-        if len(_list(value)) != len(readers):
-            raise ValueError(f"{shown(value)} has not {len(readers)} items")
-        return tuple(read_item(item) for read_item, item in zip(readers, value, strict=True))
-
-    return read
-
-
-def _sequence(kind: Any, read_item: Reader) -> Reader:
-    return lambda value: kind(read_item(item) for item in _list(value))
-
-
-def _mapping(read_item: Reader) -> Reader:
-    return lambda value: {_text(key): _at(key, read_item, item) for key, item in _table(value).items()}
-
-
-def _either(readers: list[Reader]) -> Reader:
-    def read(value: Any) -> Any:
-        for read_one in readers[:-1]:
-            try:
-                return read_one(value)
-            except ValueError:
-                continue
-        return readers[-1](value)
+        if absent := required - _table(value).keys():
+            raise ValueError(f"{min(absent)} is missing")
+        return kind(**{name: _at(name, readers[name], value[name]) for name in readers if name in value})
 
     return read
 
@@ -96,31 +65,42 @@ def _at(name: str, read: Reader, value: Any) -> Any:
         raise ValueError(f"{name}: {error}") from None
 
 
-def _is_required(field: Any) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+def _either(readers: list[Reader], value: Any) -> Any:
+    for read in readers[:-1]:
+        try:
+            return read(value)
+        except ValueError:
+            continue
+    return readers[-1](value)
 
 
-def _table(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise ValueError(f"{shown(value)} is no table")
+def _of_type(kind: type, words: str) -> Reader:
+    def read(value: Any) -> Any:
+        if type(value) is not kind:
+            raise ValueError(f"{shown(value)} is no {words}")
+        return value
+
+    return read
+
+
+_table, _list = _of_type(dict, "table"), _of_type(list, "list")
+
+
+def _of_length(value: Any, readers: list[Reader]) -> Any:
+    if len(_list(value)) != len(readers):
+        raise ValueError(f"{shown(value)} has not {len(readers)} items")
     return value
 
 
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise ValueError(f"{shown(value)} is no list")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
+def _text(value: Any) -> Any:
+    if type(value) is not str:
         raise ValueError(f"{shown(value)} is no text")
-    value.encode()  # half a surrogate pair raises, and would wherever the text is written
+    value.encode()  # half a surrogate pair raises a ValueError, and would wherever the text is written
     return value
 
 
-def _count(value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= _LARGEST:
+def _count(value: Any) -> Any:
+    if type(value) is not int or not 0 <= value <= _LARGEST_COUNT:
         raise ValueError(f"{shown(value)} is no count")
     return value
 
@@ -133,17 +113,6 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{shown(value)} is neither true nor false")
-    return value
-
-
-def _nothing(value: Any) -> None:
-    if value is not None:
-        raise ValueError(f"{shown(value)} is not null")
-
-
 def _anything(value: Any, depth: int = 0) -> Any:
     if depth > _DEEPEST:
         raise ValueError("it is nested too deeply")
@@ -151,16 +120,14 @@ def _anything(value: Any, depth: int = 0) -> Any:
         return {_text(key): _anything(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
         return [_anything(item, depth + 1) for item in value]
-    if isinstance(value, str):
-        return _text(value)
-    return _number(value) if type(value) is float else value
+    return _text(value) if isinstance(value, str) else _number(value) if isinstance(value, float) else value
 
 
 _SCALARS: dict[Any, Reader] = {
     str: _text,
     int: _count,
     float: _number,
-    bool: _flag,
-    types.NoneType: _nothing,
+    bool: _of_type(bool, "truth value"),
+    types.NoneType: _of_type(types.NoneType, "null"),
     Any: _anything,
 }

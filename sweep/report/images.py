@@ -89,6 +89,8 @@ def read_test_images(records: ExperimentRecords, grid: Grid, ranked: Sequence[Co
     except (FileNotFoundError, ValueError):
         return None
     class_names = records.manifest.dataset.class_names
+    if not np.isin(y_true, np.arange(len(class_names))).all():
+        return None
     predicted = []
     for configuration in ranked:
         try:
@@ -123,6 +125,9 @@ def _predicted(
         if replicate.trial_id not in read:
             read[replicate.trial_id] = records.experiment.read_predictions(replicate.trial_id)
         predictions = read[replicate.trial_id]
+        replicates = records.done[replicate.trial_id].replicates
+        if predictions.test_logits.shape != (len(replicates), len(y_true), classes):
+            raise ValueError(f"the predictions of {replicate.trial_id} are not of this test split")
         rows.append(predictions.y_pred[replicate.row])
         confusion += predictions.test_confusion[replicate.row]
     y_pred = np.stack(rows)

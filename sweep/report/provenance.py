@@ -157,4 +157,8 @@ def _toml(tables: dict[str, Any]) -> str:
 
 
 def _entry(key: str, value: Any) -> str:
-    return f"{key if re.fullmatch(r'[A-Za-z0-9_-]+', key) else json.dumps(key)} = {json.dumps(value)}"
+    return f"{key if re.fullmatch('[A-Za-z0-9_-]+', key) else _toml_value(key)} = {_toml_value(value)}"
+
+
+def _toml_value(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)  # JSON's escapes of rare letters are not TOML's
