@@ -464,7 +464,7 @@ def test_an_interval_of_an_accuracy_ends_where_accuracies_end(tmp_path, rng, pro
     readme, _ = check_report(tmp_path / "out")
     files = [*(tmp_path / "out" / "tables").glob("ranking.*"), *(tmp_path / "out" / "tables").glob("reproduction.*")]
     assert len(files) == (4 if protocol else 2)
-    shown = {ends for file in files for ends in re.findall(r"(\S+) to (\d\S+)", file.read_text())}
+    shown = {ends for file in files for ends in re.findall(r"([\d.−-]+) to ([\d.]+)", file.read_text())}
     assert shown == {("0.00", "100.00")}
     assert "0.00 to 100.00" in readme
     with (tmp_path / "out" / "tables" / "ranking.csv").open() as file:
