@@ -30,12 +30,12 @@ _EXIT_CODES = (
 _EXAMPLES = """Examples:
 
 \b
-  sweep run smoke                           a small sweep, to see that all is well
-  sweep run                                 the default: 27 points, 3 seeds, MNIST
-  sweep run epochs=3 depth=deep --name few  a part of it, as another experiment
-  sweep run seeds=0..9 --extend             seven more seeds of the default sweep
-  sweep run mine.toml --dry-run             what your own sweep would train
-  sweep run --storage s3://bucket/prefix    with all files kept in a bucket
+  sweep run smoke                           a small sweep: is all well?
+  sweep run                                 the default: 27 points on MNIST
+  sweep run epochs=3 depth=deep --name few  a part of it, on its own
+  sweep run seeds=0..9 --extend             seven more seeds of the default
+  sweep run mine.toml --dry-run             what your sweep would train
+  sweep run --storage s3://bucket/prefix    with all files in a bucket
 """
 
 app = typer.Typer(
