@@ -17,7 +17,7 @@ from sweep.cli.output import (
     print_versions,
 )
 from sweep.config import SweepConfig, check_experiment_name, load_sweep
-from sweep.errors import ConfigError, SweepError
+from sweep.errors import ConfigError, SweepError, one_line
 from sweep.records import open_experiment
 from sweep.report import choose_folder, write_report
 from sweep.storage import open_storage
@@ -252,7 +252,7 @@ def _launch(
     launch = Launch(
         storage=open_storage(storage),
         name=name,
-        command=shlex.join(["sweep", *sys.argv[1:]]),
+        command=one_line(shlex.join(["sweep", *sys.argv[1:]])),
         address=address,
         data_dir=data_dir,
         out=str(folder) if out else None,
