@@ -477,3 +477,38 @@ def test_the_sweep_file_of_a_report_is_read_again_as_the_sweep(tmp_path, rng):
     records = read_records(write_experiment(tmp_path / "e", constant, rng=rng, sweep=sweep, test_size=50))
     (code,) = [block.text for block in provenance_section(records).blocks if getattr(block, "kind", "") == "code"]
     assert SweepConfig.from_json(tomllib.loads(code)) == sweep
+
+
+@pytest.mark.parametrize("protocol", ["", "published"])
+def test_an_interval_of_an_accuracy_ends_where_accuracies_end(tmp_path, rng, protocol):
+    def far_apart(point, seed):
+        return (0.02, 0.98)[(seed + len(point["depth"])) % 2]
+
+    tables = {"validation_size": 0, "selection": "train_accuracy", "protocol": "published"} if protocol else {}
+    axes = {"depth": ["shallow", "medium", "deep"], "activation": ["relu"], "loss": ["hinge", "cross_entropy"]}
+    sweep = made_up_sweep(seeds=[0, 1], **({} if protocol else {"axes": axes}), **tables)
+    experiment = write_experiment(tmp_path / "e", far_apart, rng=rng, sweep=sweep)
+    # Without predictions the interval of the test accuracy is another one.
+    (tmp_path / "e" / "test_split.npz").unlink()
+    analysis = analyse(read_records(experiment), rng)
+    intervals = [
+        analysis.test,
+        *(entry.score for entry in analysis.entries),
+        *(row.ours for row in analysis.reproduced),
+    ]
+    assert len(intervals) >= 7
+    assert {(interval.low, interval.high) for interval in intervals} == {(0.0, 1.0)}
+    assert all(0 < interval.estimate < 1 for interval in intervals)
+    write_report([experiment], tmp_path / "out")
+    readme, _ = check_report(tmp_path / "out")
+    files = [*(tmp_path / "out" / "tables").glob("ranking.*"), *(tmp_path / "out" / "tables").glob("reproduction.*")]
+    assert len(files) == (4 if protocol else 2)
+    shown = {ends for file in files for ends in re.findall(r"([\d.−-]+) to ([\d.]+)", file.read_text())}
+    assert shown == {("0.00", "100.00")}
+    assert "0.00 to 100.00" in readme
+    with (tmp_path / "out" / "tables" / "ranking.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    criterion = "train_accuracy" if protocol else "validation_accuracy"
+    assert {(row[f"{criterion}_low"], row[f"{criterion}_high"]) for row in rows} == {("0.0", "1.0")}
+    # A difference of accuracies is none, and is not cut.
+    assert any(pair.test.difference.low < -1 for pair in analysis.pairs)

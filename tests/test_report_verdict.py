@@ -14,7 +14,7 @@ from sweep.metrics import confusion_matrix
 from sweep.records import read_records
 from sweep.report.analysis import analyse
 from sweep.report.detail import details
-from sweep.report.document import Paragraph
+from sweep.report.document import Paragraph, Table
 from sweep.report.formats import p_text, percent, points
 from sweep.report.ranking import ranking_section
 from sweep.report.verdict import verdict
@@ -331,3 +331,31 @@ def test_what_looks_wrong_in_the_data_is_said_in_the_verdict(tmp_path):
     assert told.topic == "doubts"
     assert all(doubt in told.text for doubt in doubts)
     check_numerals(told)
+
+
+@pytest.mark.parametrize(("tied", "place"), [(9, "the same for all 9 configurations"), (3, "the largest of 9 configu")])
+def test_equal_scores_are_called_equal_and_who_decided_is_said(tmp_path, tied, place):
+    def score(point, seed):
+        return 0.9 if tied == 9 or point["depth"] == "deep" else 0.8
+
+    told = Told(tmp_path, score)
+    told.check_numerals()
+    assert told.numbers("selected")["tied"] == tied
+    text = told.text("selected")
+    assert f"is selected as the first of {tied} with the same score, in the order of the grid: its valid" in text
+    assert place in text
+    expected = [1] * tied + [tied + 1] * (9 - tied)
+    assert [entry.rank for entry in told.analysis.entries] == expected
+    (table, *_) = [block for block in ranking_section(told.analysis).blocks if isinstance(block, Table)]
+    assert table.shown["rank"].tolist() == [str(rank) for rank in expected]
+    assert table.exact["rank"].tolist() == expected
+    # Whoever is named to be compared with is another one, though of the same rank.
+    assert all(pair.entry is not told.analysis.selected for pair in told.analysis.pairs)
+    assert told.analysis.pairs[0].why == "second in the ranking"
+    assert told.analysis.pairs[0].entry is told.analysis.entries[1]
+
+
+def test_only_the_selected_may_be_without_equals(tmp_path):
+    told = Told(tmp_path, clear_winner)
+    assert told.numbers("selected")["tied"] == 1
+    assert "first of" not in told.text("selected")

@@ -84,8 +84,8 @@ def test_no_verb_ends_in_a_traceback_when_its_output_cannot_be_written(storage: 
     assert b"No space left" in full.stderr
 
 
-_LIVE = """
-import sys
+_LIVE = r"""
+import os, sys
 from sweep.cli.streams import prepare_streams
 prepare_streams()
 from sweep.display import LiveTable, make_display
@@ -96,7 +96,7 @@ assert isinstance(display, LiveTable)
 manifest = Experiment(LocalStorage(sys.argv[1])).read_manifest()
 trials = list(manifest.trials)
 display.begin(manifest, trials)
-print("begun", flush=True)
+os.write(1, b"begun\n")  # what is printed meanwhile appears above the table
 sys.stdin.readline()
 for trial in trials:
     display.started(trial.trial_id)

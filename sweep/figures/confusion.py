@@ -188,7 +188,7 @@ def _square(width_in: float, class_names: Sequence[str]) -> tuple[Figure, Axes]:
     named = len(class_names) <= _MOST_WITH_NAMES
     class_names = [short(name, 24) for name in class_names]
     left = 0.32 + (text_width(class_names) if named else 0.0)
-    side = max(width_in - left - 0.05, width_in / 2)
+    side = width_in - left - 0.05
     below = 0.42 + (max(text_width(class_names) - 0.1, 0) if named and _upright(class_names, side) else 0.0)
     figure, grid = panels(width_in, side + below + 0.05, left=left, bottom=below, right=0.05, top=0.05)
     axes: Axes = grid[0, 0]

@@ -42,8 +42,6 @@ _MARKERS = "osD^vP*X<>"
 _MOST_LINES = 8
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 
-_LEAST_AXES_IN = 0.8
-
 _STYLE = {
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",
@@ -171,8 +169,6 @@ def panels(
 
     matplotlib's own layout engines draw everything twice to learn its size, half the time of a report.
     """
-    # Long names make a picture larger, and never its axes too small to read.
-    width_in = max(width_in, left + right + gap[1] * (columns - 1) + _LEAST_AXES_IN * columns)
     figure = Figure(figsize=(width_in, height_in))
     inner_width = (width_in - left - right - gap[1] * (columns - 1)) / columns
     inner_height = (height_in - bottom - top - gap[0] * (rows - 1)) / rows

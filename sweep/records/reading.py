@@ -18,7 +18,6 @@ class ExperimentRecords:
 
     Attributes:
         experiment: For `read_predictions` and `read_test_split`.
-        name: Of the experiment.
         manifest: Of the experiment.
         done: Record of each finished trial by trial id, in the manifest's order.
         failed: Last line of the traceback of each failed trial by trial id.
@@ -26,7 +25,6 @@ class ExperimentRecords:
     """
 
     experiment: Experiment
-    name: str
     manifest: Manifest
     done: Mapping[str, DoneRecord]
     failed: Mapping[str, str]
@@ -80,7 +78,6 @@ def read_records(experiment: Experiment) -> ExperimentRecords:
     failed = {trial_id: (error.strip().splitlines() or ["?"])[-1] for trial_id, error in errors.items()}
     return ExperimentRecords(
         experiment=experiment,
-        name=legible(experiment.name),
         manifest=legible(manifest),
         done=done,
         failed=legible(failed),

@@ -207,11 +207,6 @@ class Analysis:
     images: TestImages | None
 
     @property
-    def name(self) -> str:
-        """Of the experiment, as its folder is called."""
-        return self.records.name
-
-    @property
     def manifest(self) -> Manifest:
         """Of the experiment."""
         return self.records.manifest

@@ -20,9 +20,7 @@ _MOST_FAILURES = 20
 def provenance_section(records: ExperimentRecords) -> Section:
     """Command, sweep, versions, hardware, times, failures, and how to reproduce a number."""
     manifest = records.manifest
-    made_as = f"{records.name}, made as {manifest.name}"
     rows = [
-        *([("experiment", made_as)] if manifest.name != records.name else []),
         ("command", "; ".join(code(command) for command in manifest.commands)),
         ("sweep", f"{manifest.sweep.name} on {manifest.dataset.name}, {several(manifest.sweep.epochs, 'epoch')}"),
         ("seeds", _seeds(records)),
@@ -55,7 +53,7 @@ def provenance_section(records: ExperimentRecords) -> Section:
         )
     example = next(iter(records.done), None)
     if example:
-        again = shlex.join(["sweep", "verify", records.name, "--retrain", example])
+        again = shlex.join(["sweep", "verify", manifest.name, "--retrain", example])
         blocks.append(
             Paragraph(
                 text=f"Any number can be made again: its trial is in {code('results.csv')}, and {code(again)} trains "

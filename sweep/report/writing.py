@@ -61,7 +61,7 @@ def document_of(analysis: Analysis) -> Document:
     ]
     protocol = ", published protocol" if manifest.sweep.protocol == "published" else ""
     return Document(
-        title=f"{analysis.name}: {' × '.join(analysis.grid.axes).replace('_', ' ')} on {manifest.dataset.name}",
+        title=f"{manifest.name}: {' × '.join(analysis.grid.axes).replace('_', ' ')} on {manifest.dataset.name}",
         subtitle=f"{several(len(analysis.grid.points), 'grid point')}, "
         f"{several(len(analysis.grid.seeds), 'shared seed')}, {several(manifest.sweep.epochs, 'epoch')}{protocol}. "
         f"Selected by {analysis.criterion}.",
