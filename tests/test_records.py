@@ -459,6 +459,10 @@ def test_a_folder_that_cannot_be_looked_into_hides_no_other(written: Path) -> No
         folder.chmod(0o755)
     child = os.fork()
     if child == 0:
-        os.setuid(65534)
-        os._exit(list_experiments(LocalStorage(written.parent)) != ["finished", "lost+found"])
+        code = 1
+        try:
+            os.setuid(65534)
+            code = int(list_experiments(LocalStorage(written.parent)) != ["finished", "lost+found"])
+        finally:
+            os._exit(code)  # whatever happens, or the child would go on as a second runner of the tests
     assert os.waitpid(child, 0)[1] == 0
