@@ -70,7 +70,7 @@ def check_report(out):
     assert len(found.ids) == len(set(found.ids))
     for address in found.addresses:
         assert address.startswith(("#", "data:")) or (out / address).exists(), address[:80]
-    assert "http" not in re.sub(r'xmlns(:xlink)?="http://www.w3.org/[^"]+"', "", page)
+    assert not re.search("https?:", re.sub(r'xmlns(:xlink)?="http://www.w3.org/[^"]+"', "", page))
     readme = (out / "README.md").read_text()
     for picture in re.findall(r"!\[[^]]*\]\(([^)]+)\)", readme):
         assert (out / picture).is_file()
@@ -216,7 +216,7 @@ def test_a_later_report_in_the_same_folder_leaves_nothing_of_the_earlier(tmp_pat
     narrow = made_up_sweep(axes=axes | {"depth": ["deep"]})
     one = write_experiment(tmp_path / "one", score, rng=rng, sweep=narrow, test_size=50)
     write_report([wide], tmp_path / "out")
-    assert (tmp_path / "out" / "figures" / "confusion-best-shallow.svg").exists()
+    assert (tmp_path / "out" / "figures" / "confusion-shallow.svg").exists()
     (tmp_path / "out" / "figures" / "notes.svg").write_text("mine")
     write_report([one], tmp_path / "out")
     write_report([one], tmp_path / "fresh")
@@ -341,15 +341,15 @@ def test_several_experiments_stand_side_by_side(tmp_path, rng):
 
 def test_five_data_sets_give_a_critical_difference_diagram(tmp_path, rng):
     sweep = made_up_sweep(axes={"depth": ["shallow", "medium", "deep"], "activation": ["relu"], "loss": ["hinge"]})
-    analyses = []
+    analyses = {}
     for number in range(5):
         experiment = write_experiment(
             tmp_path / f"e{number}", score, rng=rng, sweep=sweep, dataset_sha256=f"{number}" * 64
         )
-        analyses.append(analyse(read_records(experiment), rng))
+        analyses[experiment.name] = analyse(read_records(experiment), rng)
     assert [picture.name for picture in together(analyses).pictures()] == ["critical-difference"]
     # The same data set five times is one piece of evidence, not five.
-    assert together(analyses[:1] * 5).pictures() == []
+    assert together(dict.fromkeys(analyses, analyses["e0"])).pictures() == []
 
 
 def test_a_report_needs_neither_torch_nor_ray_and_the_package_imports_cheaply():
@@ -438,3 +438,38 @@ def test_the_sweep_file_of_a_report_is_read_again_as_the_sweep(tmp_path, rng):
     records = read_records(write_experiment(tmp_path / "e", constant, rng=rng, sweep=sweep, test_size=50))
     (code,) = [block.text for block in provenance_section(records).blocks if getattr(block, "kind", "") == "code"]
     assert SweepConfig.from_json(tomllib.loads(code)) == sweep
+
+
+@pytest.mark.parametrize("protocol", ["", "published"])
+def test_an_interval_of_an_accuracy_ends_where_accuracies_end(tmp_path, rng, protocol):
+    def far_apart(point, seed):
+        return (0.02, 0.98)[(seed + len(point["depth"])) % 2]
+
+    tables = {"validation_size": 0, "selection": "train_accuracy", "protocol": "published"} if protocol else {}
+    axes = {"depth": ["shallow", "medium", "deep"], "activation": ["relu"], "loss": ["hinge", "cross_entropy"]}
+    sweep = made_up_sweep(seeds=[0, 1], **({} if protocol else {"axes": axes}), **tables)
+    experiment = write_experiment(tmp_path / "e", far_apart, rng=rng, sweep=sweep)
+    # Without predictions the interval of the test accuracy is another one.
+    (tmp_path / "e" / "test_split.npz").unlink()
+    analysis = analyse(read_records(experiment), rng)
+    intervals = [
+        analysis.test,
+        *(entry.score for entry in analysis.entries),
+        *(row.ours for row in analysis.reproduced),
+    ]
+    assert len(intervals) >= 7
+    assert {(interval.low, interval.high) for interval in intervals} == {(0.0, 1.0)}
+    assert all(0 < interval.estimate < 1 for interval in intervals)
+    write_report([experiment], tmp_path / "out")
+    readme, _ = check_report(tmp_path / "out")
+    files = [*(tmp_path / "out" / "tables").glob("ranking.*"), *(tmp_path / "out" / "tables").glob("reproduction.*")]
+    assert len(files) == (4 if protocol else 2)
+    shown = {ends for file in files for ends in re.findall(r"([\d.−-]+) to ([\d.]+)", file.read_text())}
+    assert shown == {("0.00", "100.00")}
+    assert "0.00 to 100.00" in readme
+    with (tmp_path / "out" / "tables" / "ranking.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    criterion = "train_accuracy" if protocol else "validation_accuracy"
+    assert {(row[f"{criterion}_low"], row[f"{criterion}_high"]) for row in rows} == {("0.0", "1.0")}
+    # A difference of accuracies is none, and is not cut.
+    assert any(pair.test.difference.low < -1 for pair in analysis.pairs)

@@ -8,7 +8,7 @@ from sweep.records import read_records
 from sweep.report.analysis import analyse
 from sweep.report.document import Paragraph
 from sweep.report.pivot import pivot
-from sweep.tables import booktabs, markdown
+from sweep.tables import bold, booktabs, markdown
 
 DEPTHS, ACTIVATIONS = {"shallow": 0.90, "medium": 0.92, "deep": 0.94}, {"relu": 0.004, "sigmoid": 0.0, "tanh": 0.002}
 
@@ -37,7 +37,7 @@ def test_rows_are_combinations_of_the_first_axes_and_columns_the_last(made):
     assert table.shown.to_numpy().tolist() == [
         ["shallow", "relu", "90.40", "89.40"],
         ["shallow", "tanh", "90.20", "89.20"],
-        ["deep", "relu", "**94.40**", "93.40"],
+        ["deep", "relu", bold("94.40"), "93.40"],
         ["deep", "tanh", "94.20", "93.20"],
     ]
     assert list(table.shown.columns) == ["depth", "activation", "learning_rate=0.001", "learning_rate=0.011"]
@@ -46,7 +46,7 @@ def test_rows_are_combinations_of_the_first_axes_and_columns_the_last(made):
 
 def test_one_axis_is_one_row(made):
     (table,) = made({"activation": ["relu", "tanh", "sigmoid"]})
-    assert table.shown.to_dict("records") == [{"relu": "**94.40**", "tanh": "94.20", "sigmoid": "94.00"}]
+    assert table.shown.to_dict("records") == [{"relu": bold("94.40"), "tanh": "94.20", "sigmoid": "94.00"}]
 
 
 def test_an_axis_too_long_for_columns_becomes_rows_and_the_best_rows_are_shown(made):
@@ -55,12 +55,12 @@ def test_an_axis_too_long_for_columns_becomes_rows_and_the_best_rows_are_shown(m
     assert note.text.startswith("The 40 of 45 rows")
     assert list(table.shown.columns) == ["learning_rate", "validation accuracy (%)"]
     assert (len(table.shown), len(table.exact)) == (40, 45)
-    assert table.shown.iloc[0, 1] == "**94.40**"
+    assert table.shown.iloc[0, 1] == bold("94.40")
 
 
 def test_the_names_of_twins_are_both_bold(made):
     (table,) = made({"activation": ["relu", "tanh"], "loss": ["cross_entropy", "sparse_cross_entropy"]})
-    assert table.shown.iloc[0, 1:].tolist() == ["**94.40**", "**94.40**"]
+    assert table.shown.iloc[0, 1:].tolist() == [bold("94.40"), bold("94.40")]
 
 
 def test_cells_say_what_is_missing(made):
@@ -69,7 +69,7 @@ def test_cells_say_what_is_missing(made):
     assert table.shown.to_numpy().tolist() == [
         ["shallow", "–", "90.20"],
         ["medium", "92.40", "–"],
-        ["deep", "**94.40**", "94.20"],
+        ["deep", bold("94.40"), "94.20"],
     ]
     assert np.isnan(table.exact.iloc[0, 1])
 

@@ -12,10 +12,11 @@ from statsmodels.stats.power import TTestPower
 from sweep.records import read_records
 from sweep.report.analysis import analyse
 from sweep.report.detail import details
-from sweep.report.document import Paragraph
+from sweep.report.document import Paragraph, Table
 from sweep.report.formats import p_text, percent, points
 from sweep.report.ranking import ranking_section
 from sweep.report.verdict import verdict
+from sweep.tables import bold
 
 DEPTHS, ACTIVATIONS = ("shallow", "medium", "deep"), ("relu", "sigmoid", "tanh")
 AXES = {"depth": list(DEPTHS), "activation": list(ACTIVATIONS), "loss": ["hinge"]}
@@ -81,7 +82,7 @@ class Told:
         name = f"{DEPTHS[depth]} {ACTIVATIONS[activation]}"
         numbers = self.numbers("selected")
         assert numbers["name"] == name
-        assert self.text("selected").startswith(f"**{name}** is selected: its validation accuracy")
+        assert self.text("selected").startswith(f"{bold(name)} is selected: its validation accuracy")
         assert numbers["mean"] == pytest.approx(self.means.max())
         assert numbers["seeds"] == self.scores.shape[2]
         assert numbers["configurations"] == 9
@@ -162,7 +163,7 @@ def test_axes_that_are_not_shown_to_differ_are_put_in_no_order(tmp_path):
     told = Told(tmp_path, clear_winner)
     numbers = told.numbers("axes")
     assert min(numbers["high_depth"], numbers["high_activation"]) > max(numbers["low_depth"], numbers["low_activation"])
-    assert "**depth** and **activation** matter most" in told.text("axes")
+    assert f"{bold('depth')} and {bold('activation')} matter most" in told.text("axes")
     assert "in which order is not shown" in told.text("axes")
 
 
@@ -177,14 +178,14 @@ def test_a_tie_is_called_one(tmp_path):
     assert told.text("others").startswith(f"It cannot be told apart from 1 of the other 8 ({other}; {behind} points")
     assert "better than" not in told.text("others")
     assert told.details["together"].text == f"Not told apart from it, with points behind: {other} ({behind})."
-    assert "**depth** matters most" in told.text("axes")
+    assert f"{bold('depth')} matters most" in told.text("axes")
     assert told.numbers("axes")["low_depth"] > told.numbers("axes")["high_activation"]
 
 
 def test_the_only_factor_that_matters_is_named_alone(tmp_path):
     told = Told(tmp_path, one_factor)
     told.check()
-    assert "only **activation** is shown to matter" in told.text("axes")
+    assert f"only {bold('activation')} is shown to matter" in told.text("axes")
     assert "depth is not shown to matter" in told.details["factors"].text
     numbers = told.numbers("axes")
     assert (numbers["worst_activation"], numbers["best_activation"]) == ("sigmoid", "relu")
@@ -241,7 +242,7 @@ def test_an_unfinished_experiment_says_so_before_anything_else(tmp_path):
     )
     analysis = analyse(read_records(experiment), np.random.default_rng(0))
     first, selected = verdict(analysis)[:2]
-    assert first.text.startswith("**INCOMPLETE 24/27: 1 failed and 2 not finished.**")
+    assert first.text.startswith(bold("INCOMPLETE 24/27: 1 failed and 2 not finished."))
     assert "the largest of 15 configurations that can be compared" in selected.text
     left_out = {sentence.topic: sentence for sentence in details(analysis)}["left_out"]
     assert left_out.text.startswith("Not compared are 3 of 27 grid points: shallow relu hinge (failed: RuntimeError")
@@ -251,7 +252,7 @@ def test_an_unfinished_experiment_says_so_before_anything_else(tmp_path):
 def test_twins_are_named_together_and_counted_once(tmp_path):
     experiment = write_experiment(tmp_path / "e", clear_winner, rng=np.random.default_rng(0))
     analysis = analyse(read_records(experiment), np.random.default_rng(0))
-    assert verdict(analysis)[0].text.startswith("**deep relu cross_entropy = sparse_cross_entropy** is selected")
+    assert verdict(analysis)[0].text.startswith(f"{bold('deep relu cross_entropy = sparse_cross_entropy')} is selected")
     assert "the largest of 18 configurations, and" in verdict(analysis)[0].text
     assert details(analysis)[0].text.startswith("The 27 grid points are 18 configurations")
 
@@ -278,3 +279,31 @@ def test_seeds_that_only_some_grid_points_have_are_named_and_not_used(tmp_path):
     plain = write_experiment(tmp_path / "plain", tie, rng=np.random.default_rng(0), sweep=sweep)
     without = analyse(read_records(plain), np.random.default_rng(0))
     assert [entry.scores for entry in analysis.entries] == [entry.scores for entry in without.entries]
+
+
+@pytest.mark.parametrize(("tied", "place"), [(9, "the same for all 9 configurations"), (3, "the largest of 9 configu")])
+def test_equal_scores_are_called_equal_and_who_decided_is_said(tmp_path, tied, place):
+    def score(point, seed):
+        return 0.9 if tied == 9 or point["depth"] == "deep" else 0.8
+
+    told = Told(tmp_path, score)
+    told.check_numerals()
+    assert told.numbers("selected")["tied"] == tied
+    text = told.text("selected")
+    assert f"is selected as the first of {tied} with the same score, in the order of the grid: its valid" in text
+    assert place in text
+    expected = [1] * tied + [tied + 1] * (9 - tied)
+    assert [entry.rank for entry in told.analysis.entries] == expected
+    (table, *_) = [block for block in ranking_section(told.analysis).blocks if isinstance(block, Table)]
+    assert table.shown["rank"].tolist() == [str(rank) for rank in expected]
+    assert table.exact["rank"].tolist() == expected
+    # Whoever is named to be compared with is another one, though of the same rank.
+    assert all(pair.entry is not told.analysis.selected for pair in told.analysis.pairs)
+    assert told.analysis.pairs[0].why == "second in the ranking"
+    assert told.analysis.pairs[0].entry is told.analysis.entries[1]
+
+
+def test_only_the_selected_may_be_without_equals(tmp_path):
+    told = Told(tmp_path, clear_winner)
+    assert told.numbers("selected")["tied"] == 1
+    assert "first of" not in told.text("selected")

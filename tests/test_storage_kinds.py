@@ -133,6 +133,11 @@ def test_lines_of_both_kinds_are_read_from_a_copy(storage: Storage) -> None:
     assert sorted(storage.read_lines("events.jsonl")) == ["of a bucket", "of a folder"]
 
 
+def test_a_folder_is_called_by_the_last_part_of_its_path(storage: Storage) -> None:
+    assert storage.folder("a/b c+?&=.d").name == "b c+?&=.d"
+    assert open_storage(str(storage.folder("experiments/smoke"))).name == "smoke"
+
+
 def test_storage_is_opened_again_by_its_name(storage: Storage) -> None:
     folder = storage.folder("an experiment").folder("100%")
     folder.write("file", b"content")

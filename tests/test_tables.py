@@ -4,7 +4,22 @@ import pytest
 from made_up import made_up_sweep, write_experiment
 
 from sweep.records import read_records
-from sweep.tables import booktabs, csv, history_table, markdown, read_grid, results_table, summary_table
+from sweep.tables import (
+    bold,
+    booktabs,
+    code,
+    csv,
+    history_table,
+    latex,
+    link,
+    markdown,
+    marked_down,
+    plain,
+    read_grid,
+    results_table,
+    spans,
+    summary_table,
+)
 
 DEPTHS = {"shallow": 0.90, "medium": 0.92, "deep": 0.94}
 
@@ -154,6 +169,61 @@ def test_markdown_keeps_texts_as_they_are_and_escapes_bars():
 def test_csv_keeps_every_bit_and_leaves_missing_values_empty():
     table = pd.DataFrame({"score": [0.1 + 0.2, float("nan")]})
     assert csv(table) == 'score\n0.30000000000000004\n""\n'
+
+
+def test_only_what_is_marked_stands_out():
+    text = f"{bold('**a**')} and **b**, {code('`c`')}, [d](e), {link('[f]', 'g/h.html')}"
+    assert [(span.kind, span.text, span.target) for span in spans(text)] == [
+        ("bold", "**a**", ""), ("", " and **b**, ", ""), ("code", "`c`", ""), ("", ", [d](e), ", ""),
+        ("link", "[f]", "g/h.html"),
+    ]  # fmt: skip
+    assert plain(text) == "**a** and **b**, `c`, [d](e), [f]"
+    assert marked_down(text) == r"**\*\*a\*\*** and \*\*b\*\*, `` `c` ``, \[d\](e), [\[f\]](g/h.html)"
+    assert latex(f"{bold('a_b')} {code('c%')} [d]") == r"\textbf{a\_b} \texttt{c\%} {[}d]"
+
+
+@pytest.mark.parametrize(
+    ("text", "markdown_text"),
+    [
+        ("cross_entropy, p < 0.001, 5 > 3, 50 %, A & B, C# (d) - 1. + 2!", None),
+        ("__init__ _x _", r"\_\_init\_\_ \_x \_"),
+        ("<b> &lt; &#60; &amp", r"\<b> \&lt; \&#60; &amp"),
+        ("https://a.example www.a.example", r"https\://a.example www\.a.example"),
+        ("~~a~~ $b$ # c | d \\", r"\~\~a\~\~ \$b\$ \# c \| d \\"),
+    ],
+)
+def test_markdown_means_the_text_it_is_made_of(text, markdown_text):
+    assert marked_down(text) == (markdown_text or text)
+
+
+def test_a_text_that_a_spreadsheet_would_compute_is_a_text_in_csv():
+    table = pd.DataFrame(
+        {"=a": ["=1+1", "@x", "-1+cmd", "+0.16", "-0.5", "\u22120.5", "- a", "b=c"], "n": range(-8, 0)}
+    )
+    lines = csv(table).splitlines()
+    assert lines[0] == "'=a,n"
+    cells = [line.rsplit(",", 1) for line in lines[1:]]
+    assert [text for text, _ in cells] == [
+        "'=1+1", "'@x", "'-1+cmd", "+0.16", "-0.5", "\u22120.5", "'- a", "b=c",
+    ]  # fmt: skip
+    assert cells[0][1] == "-8"
+
+
+def test_equal_means_have_equal_ranks_whatever_order_the_scores_came_in(tmp_path, rng):
+    # Sums of the same numbers in three orders, of which two differ in their last bit.
+    orders = {"shallow": (0.1, 0.2, 0.3), "medium": (0.3, 0.2, 0.1), "deep": (0.2, 0.3, 0.1)}
+    assert len({sum(values) for values in orders.values()}) > 1
+    sweep = made_up_sweep(
+        axes={"depth": list(orders), "activation": ["relu", "tanh"], "loss": ["hinge"]}, seeds=[0, 1, 2]
+    )
+
+    def score(point, seed):
+        return orders[point["depth"]][seed] if point["activation"] == "relu" else 0.1 * (len(point["depth"]) - 3)
+
+    table = summary_table(read_records(write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep)))
+    # 0.1 x (7 - 3) is the largest, then 0.3 of medium, the three means of 0.2, and 0.1.
+    assert table["rank"].tolist() == [1, 2, 3, 3, 3, 6]
+    assert table[table["rank"] == 3].depth.tolist() == list(orders)
 
 
 def test_values_that_are_close_are_levels_and_columns_of_their_own(tmp_path, rng):

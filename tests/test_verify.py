@@ -221,5 +221,5 @@ def test_retraining_needs_a_finished_whole_trial(experiment: Experiment) -> None
     with pytest.raises(ExperimentError, match=r"predictions\.npz is missing; run the sweep again, which repairs it"):
         list(retrain(experiment, trial_id))
     experiment.storage.delete(f"trials/{trial_id}/done.json")
-    with pytest.raises(ExperimentError, match="is not finished; go on with: sweep resume smoke"):
+    with pytest.raises(ExperimentError, match="is not finished; go on with: sweep resume copy"):
         list(retrain(experiment, trial_id))

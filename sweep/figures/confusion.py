@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from sweep.figures.drawing import BAD, GOOD, NEUTRAL, Picture, finish, panels, style, text_width
+from sweep.figures.drawing import BAD, GOOD, NEUTRAL, Picture, finish, panels, style
+from sweep.figures.labels import broken, line_count, short, text_width
 
 # Beyond these many classes there is no room for numbers, or for the names of the classes.
 _MOST_WITH_NUMBERS = 14
@@ -96,7 +97,7 @@ def wall(
     with style():
         left = 0.75 if titles else 0.05
         tile_in = (6.6 - left) / columns
-        under = 0.08 + 0.095 * max(text.count("\n") + 1 for text, _ in matrices)
+        under = 0.08 + 0.095 * line_count(text for text, _ in matrices)
         figure, grid = panels(6.6, rows * (tile_in + under), left=0, bottom=0, right=0, top=0)
         axes = grid[0, 0]
         height = 1 + under / tile_in
@@ -113,7 +114,8 @@ def wall(
             axes.add_patch(Rectangle((x + 0.04, y + 0.04), 0.92, 0.92, fill=False, edgecolor=NEUTRAL, lw=0.5))
             axes.text(x + 0.5, y + 1.0, text, ha="center", va="top", fontsize=6.2, linespacing=1.1)
         for row, title in enumerate(titles):
-            axes.text(-left / tile_in + 0.05, row * height + 0.5, title, va="center", weight="bold", fontsize=8.5)
+            label = broken(title, 9)
+            axes.text(-left / tile_in + 0.05, row * height + 0.5, label, va="center", weight="bold", fontsize=8.5)
         axes.set_xlim(-left / tile_in, columns)
         axes.set_ylim(rows * height, 0)
         axes.set_axis_off()
@@ -185,8 +187,9 @@ def _cells(axes: Axes, colours: NDArray[np.float64], shown: NDArray[np.bool_]) -
 def _square(width_in: float, class_names: Sequence[str]) -> tuple[Figure, Axes]:
     """A square of cells with room for the names of the classes at its left and, if long, upright below it."""
     named = len(class_names) <= _MOST_WITH_NAMES
+    class_names = [short(name, 24) for name in class_names]
     left = 0.32 + (text_width(class_names) if named else 0.0)
-    side = max(width_in - left - 0.05, width_in / 2)
+    side = width_in - left - 0.05
     below = 0.42 + (max(text_width(class_names) - 0.1, 0) if named and _upright(class_names, side) else 0.0)
     figure, grid = panels(width_in, side + below + 0.05, left=left, bottom=below, right=0.05, top=0.05)
     axes: Axes = grid[0, 0]

@@ -6,12 +6,15 @@ light and a dark page alike. Nothing here uses pyplot or its global state.
 
 import io
 import re
+import warnings
+import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
@@ -24,6 +27,7 @@ from sweep.tables import level_name
 INK = "#010203"
 GOOD, BAD, NEUTRAL = "#3182bd", "#d95f0e", "#8c8c8c"
 _INK_ON_WHITE = "#222222"
+_SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
 
 # Paul Tol's bright, vibrant and muted schemes, each safe for colour-blind readers (Source: his technical note
 # SRON/EPS/TN/09-002); one scheme per axis, so that no two levels of a small grid share a colour.
@@ -34,8 +38,6 @@ _SCHEMES = (
 )
 _MARKERS = "osD^vP*X<>"
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
-
-_LEAST_AXES_IN = 0.8
 
 _STYLE = {
     "svg.fonttype": "none",
@@ -80,7 +82,7 @@ class Picture:
     """A finished picture.
 
     Attributes:
-        name: Of its file, and prefix of the ids in it.
+        name: Of its file, and prefix of the ids in it; letters, digits, `_`, `.` and `-`.
         svg: An `<svg>` element whose ink is `currentColor`.
         title: What it shows, in words.
         width_px: At which it is meant to be read.
@@ -90,6 +92,10 @@ class Picture:
     svg: str
     title: str
     width_px: int
+
+    def __html__(self) -> str:
+        """Gives the element for a page; what wrote it has escaped every text in it."""
+        return self.svg
 
     def file(self) -> str:
         """Gives a file that stands alone: dark ink on white, as GitHub shows it to everybody."""
@@ -160,8 +166,6 @@ def panels(
 
     matplotlib's own layout engines draw everything twice to learn its size, half the time of a report.
     """
-    # Long names make a picture larger, and never its axes too small to read.
-    width_in = max(width_in, left + right + gap[1] * (columns - 1) + _LEAST_AXES_IN * columns)
     figure = Figure(figsize=(width_in, height_in))
     inner_width = (width_in - left - right - gap[1] * (columns - 1)) / columns
     inner_height = (height_in - bottom - top - gap[0] * (rows - 1)) / rows
@@ -183,29 +187,20 @@ def panels(
     return figure, grid
 
 
-def text_width(texts: Iterable[str], size: float = 8) -> float:
-    """Gives the room in inches that the longest line of some texts needs, on the generous side."""
-    return max((len(line) for text in texts for line in text.split("\n")), default=0) * 0.58 * size / 72
-
-
-def broken(level: str, width: int = 14) -> str:
-    """Gives a long level over several lines: before what a twin adds, and after underscores."""
-    lines: list[str] = []
-    for number, part in enumerate(level.split(" = ")):
-        line = "= " if number else ""
-        for word in part.replace("_", "_ ").split(" "):
-            if line.strip("= ") and len(line) + len(word) > width:
-                lines.append(line)
-                line = ""
-            line += word
-        lines.append(line)
-    return "\n".join(lines)
+def legend(where: Axes | Figure, entries: Iterable[tuple[Artist, str]], **options: Any) -> None:
+    """Adds a legend; matplotlib itself would leave out a name that begins with an underscore."""
+    artists, names = zip(*entries, strict=True)
+    box = where.legend(artists, ["-"] * len(artists), **options)
+    for text, name in zip(box.get_texts(), names, strict=True):
+        text.set_text(name)
 
 
 def finish(figure: Figure, *, name: str, title: str) -> Picture:
     """Turns a figure into a picture."""
     buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": name}):
+    with mpl.rc_context({"svg.hashsalt": name}), warnings.catch_warnings():
+        # A browser has the letters that matplotlib's font lacks.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         FigureCanvasSVG(figure).print_svg(buffer, metadata=metadata)  # type: ignore[no-untyped-call]
     width_px, height_px = (round(inches * 96) for inches in figure.get_size_inches())
@@ -222,28 +217,34 @@ def percent_axis(axes: Axes, which: str = "y") -> None:
 
 
 def _small(svg: str, name: str, title: str, width_px: int, height_px: int) -> str:
-    """Drops what a page does not need, and makes the ids unique among several pictures."""
-    svg = re.sub(r"^.*?(?=<svg)", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", svg, flags=re.DOTALL)
-    used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
-    svg = re.sub(r' id="([^"]+)"', lambda match: f' id="{name}-{match[1]}"' if match[1] in used else "", svg)
-    svg = re.sub(r'(url\(#|href="#)', rf"\g<1>{name}-", svg)
-    svg = re.sub(
-        r"font: ?([^;\"]*?)'DejaVu Sans'[^;\"]*", r"font: \1system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif", svg
-    )
-    # Coordinates only: a number in a text must stay as it is.
-    svg = re.sub(r'="[^"]*"', lambda match: re.sub(r"(\d+\.\d\d)\d+", r"\1", match[0]), svg)
-    svg = re.sub(r">\s+<", "><", svg).replace("\n", " ").strip()
-    svg = re.sub(r"<g>(\s*)</g>", "", svg)
-    svg = svg.replace(INK, "currentColor")
-    view = re.search(r'viewBox="[^"]+"', svg)
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
-        f'width="{width_px}" height="{height_px}" {view[0] if view else ""} role="img" '
-        f'aria-label="{_escape(title)}" class="picture">'
-    )
-    return head + svg.split(">", 1)[1]
+    """Drops what a page does not need, and makes the ids unique among several pictures.
+
+    The picture is read as XML and written anew, so a text in it stays a text whatever it says.
+    """
+    drawn = ET.fromstring(svg)
+    values = " ".join(value for element in drawn.iter() for value in element.attrib.values())
+    used = {element.get("id") for element in drawn.iter()} & set(re.findall(r"#([^)\s]+)", values))
+    ids = {old: f"{name}-{number}" for number, old in enumerate(sorted(filter(None, used)))}
+    for parent in drawn.iter():
+        parent.tag = parent.tag.rpartition("}")[2]
+        parent.text, parent.tail = (text if text and text.strip() else None for text in (parent.text, parent.tail))
+        parent.attrib = dict(filter(None, (_attribute(key, value, ids) for key, value in parent.attrib.items())))
+        for child in list(parent):
+            empty = child.tag == f"{_SVG}g" and not len(child) and not set(child.attrib) - {"id"}
+            if empty or child.tag == f"{_SVG}metadata":
+                parent.remove(child)
+    root = ET.Element("svg", {"xmlns": _SVG[1:-1], "xmlns:xlink": _XLINK[1:-1]})
+    root.attrib |= {"width": str(width_px), "height": str(height_px), "viewBox": drawn.attrib["viewBox"]}
+    root.attrib |= {"role": "img", "aria-label": title, "class": "picture"}
+    root.extend(drawn)
+    return ET.tostring(root, encoding="unicode")
 
 
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+def _attribute(key: str, value: str, ids: Mapping[str, str]) -> tuple[str, str] | None:
+    if key == "id":
+        return (key, ids[value]) if value in ids else None
+    if key == f"{_XLINK}href":
+        return "xlink:href", f"#{ids[value[1:]]}" if value.startswith("#") else value
+    value = re.sub(r"url\(#([^)]+)\)", lambda match: f"url(#{ids[match[1]]})", value)
+    value = value.replace("'DejaVu Sans'", "'DejaVu Sans', system-ui, sans-serif")
+    return key, re.sub(r"(\d+\.\d\d)\d+", r"\1", value).replace(INK, "currentColor")

@@ -14,19 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from sweep.figures.drawing import (
-    BAD,
-    INK,
-    NEUTRAL,
-    Palette,
-    Picture,
-    broken,
-    finish,
-    panels,
-    percent_axis,
-    style,
-    text_width,
-)
+from sweep.figures.drawing import BAD, INK, NEUTRAL, Palette, Picture, finish, legend, panels, percent_axis, style
+from sweep.figures.labels import broken, line_count, short, text_width
 
 _WIDTH = 6.6
 
@@ -52,40 +41,25 @@ def heat_map(
     known = every[np.isfinite(every)]
     norm = Normalize(known.min(), known.max() if np.ptp(known) else known.min() + 1e-4)
     colours = colormaps["cividis"]
+    rows, columns = [short(row) for row in rows], [broken(level, 9) for level in columns]
+    titles = [broken(title, 9 * len(columns)) for title in facets]
     with style():
-        left, under = text_width(rows) + 0.12, 0.12 + 0.13 * max(broken(level, 9).count("\n") + 1 for level in columns)
+        left, under = text_width(rows) + 0.12, 0.12 + 0.13 * line_count(columns)
         figure, axes_grid = panels(
             max(min(_WIDTH, left + 0.9 * len(columns) * len(facets)), 3.2),
-            0.38 * len(rows) + under + 0.95,
+            0.38 * len(rows) + under + 0.67 + _above(titles),
             columns=len(facets),
             left=left,
             bottom=under + 0.65,
-            top=0.28,
+            top=_above(titles),
             share_y=True,
         )
         grid = axes_grid[0]
         mesh = None
-        for axes, (title, cells) in zip(grid, facets.items(), strict=True):
+        for axes, title, (facet, cells) in zip(grid, titles, facets.items(), strict=True):
             mesh = axes.pcolormesh(np.ma.masked_invalid(cells), cmap=colours, norm=norm, edgecolors="none")
-            for (row, column), value in np.ndenumerate(cells):
-                dark = np.isfinite(value) and norm(value) < 0.55
-                axes.text(
-                    column + 0.5,
-                    row + 0.5,
-                    f"{100 * value:.2f}" if np.isfinite(value) else "–",
-                    ha="center",
-                    va="center",
-                    fontsize=7.5,
-                    color=INK if not np.isfinite(value) else "#ffffff" if dark else "#000000",
-                )
-                if (title, row, column) in marked:
-                    axes.plot(
-                        np.array([0.04, 0.96, 0.96, 0.04, 0.04]) + column,
-                        np.array([0.05, 0.05, 0.95, 0.95, 0.05]) + row,
-                        color=BAD,
-                        linewidth=2,
-                    )
-            axes.set_xticks(np.arange(len(columns)) + 0.5, [broken(level, 9) for level in columns], fontsize=7)
+            _write_cells(axes, cells, norm, framed=[(row, column) for at, row, column in marked if at == facet])
+            axes.set_xticks(np.arange(len(columns)) + 0.5, columns, fontsize=7)
             axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
             axes.tick_params(length=0)
             axes.set_ylim(len(rows), 0)
@@ -116,15 +90,17 @@ class Curve:
 def learning_curves(curves: Sequence[Curve], *, palette: Palette) -> Picture:
     """Draws small multiples of accuracy by epoch: mean over seeds, with a band from smallest to largest."""
     rows, columns = ([*dict.fromkeys(getattr(curve, way) for curve in curves)] for way in ("row", "column"))
+    titles = [broken(column, 66 // len(columns)) for column in columns]
+    labels = [f"{broken(row, 18)}\naccuracy (%)" if row else "accuracy (%)" for row in rows]
     with style():
         figure, grid = panels(
-            max(_WIDTH if len(columns) > 1 else 4.5, 2.0),
-            1.1 + 1.3 * len(rows),
+            _WIDTH if len(columns) > 1 else 4.5,
+            0.82 + _above(titles) + 1.3 * len(rows),
             rows=len(rows),
             columns=len(columns),
-            left=0.75,
+            left=0.49 + 0.13 * line_count(labels),
             bottom=0.85,
-            top=0.25,
+            top=_above(titles) - 0.03,
             share_x=True,
             share_y=True,
         )
@@ -139,10 +115,10 @@ def learning_curves(curves: Sequence[Curve], *, palette: Palette) -> Picture:
                     continue
                 axes.fill_between(epochs, values.min(axis=1), values.max(axis=1), color=colour, alpha=0.18, lw=0)
                 axes.plot(epochs, values.mean(axis=1), color=colour, linestyle=dash, lw=1.2)
-        for axes, column in zip(grid[0], columns, strict=True):
-            axes.set_title(column)
-        for axes, row in zip(grid[:, 0], rows, strict=True):
-            axes.set_ylabel(f"{row}\naccuracy (%)" if row else "accuracy (%)")
+        for axes, title in zip(grid[0], titles, strict=True):
+            axes.set_title(title)
+        for axes, label in zip(grid[:, 0], labels, strict=True):
+            axes.set_ylabel(label)
         for axes in grid.ravel():
             axes.grid(axis="y")
             axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
@@ -152,11 +128,11 @@ def learning_curves(curves: Sequence[Curve], *, palette: Palette) -> Picture:
         for axes in grid[-1]:
             axes.set_xlabel("epoch")
         levels = dict.fromkeys((curve.axis, curve.level) for curve in curves)
-        handles = [Line2D([], [], color=palette.colour(*key), label=broken(key[1], 22)) for key in levels]
-        handles.append(Line2D([], [], color=INK, linestyle=(0, (2, 1.2)), label="training"))
+        handles = [(Line2D([], [], color=palette.colour(*key)), broken(key[1], 22)) for key in levels]
+        handles.append((Line2D([], [], color=INK, linestyle=(0, (2, 1.2))), "training"))
         if any(np.isfinite(curve.validation).any() for curve in curves):
-            handles.append(Line2D([], [], color=INK, label="validation"))
-        figure.legend(handles=handles, loc="lower center", ncols=min(len(handles), 5), borderaxespad=0.2)
+            handles.append((Line2D([], [], color=INK), "validation"))
+        legend(figure, handles, loc="lower center", ncols=min(len(handles), 5), borderaxespad=0.2)
         return finish(
             figure, name="curves", title="Accuracy by epoch, training and validation, with the range of the seeds"
         )
@@ -213,14 +189,39 @@ def cost(points: Sequence[Cost], *, labels: Mapping[str, str], score: str, palet
         for level in _in_order(palette, marked, points):
             marker = palette.marker(marked, level)
             colour = palette.colour(marked, level) if marked == coloured else INK
-            handles.append(Line2D([], [], color=colour, linestyle="", marker=marker, label=level, mfc="none"))
+            handles.append((Line2D([], [], color=colour, linestyle="", marker=marker, mfc="none"), broken(level, 22)))
         if coloured != marked:
             for level in _in_order(palette, coloured, points):
-                handles.append(Line2D([], [], color=palette.colour(coloured, level), lw=4, label=level))
-        figure.legend(
-            handles=handles[:14], loc="lower center", ncols=min(len(handles), 6), handlelength=1.2, borderaxespad=0.2
-        )
+                handles.append((Line2D([], [], color=palette.colour(coloured, level), lw=4), broken(level, 22)))
+        columns = min(len(handles), 6)
+        legend(figure, handles[:14], loc="lower center", ncols=columns, handlelength=1.2, borderaxespad=0.2)
         return finish(figure, name="cost", title=f"Mean {score} against training time and parameters")
+
+
+def _write_cells(axes: Axes, cells: NDArray[np.float64], norm: Normalize, framed: Collection[tuple[int, int]]) -> None:
+    for (row, column), value in np.ndenumerate(cells):
+        dark = np.isfinite(value) and norm(value) < 0.55
+        axes.text(
+            column + 0.5,
+            row + 0.5,
+            f"{100 * value:.2f}" if np.isfinite(value) else "–",
+            ha="center",
+            va="center",
+            fontsize=7.5,
+            color=INK if not np.isfinite(value) else "#ffffff" if dark else "#000000",
+        )
+        if (row, column) in framed:
+            axes.plot(
+                np.array([0.04, 0.96, 0.96, 0.04, 0.04]) + column,
+                np.array([0.05, 0.05, 0.95, 0.95, 0.05]) + row,
+                color=BAD,
+                linewidth=2,
+            )
+
+
+def _above(titles: Sequence[str]) -> float:
+    """Room in inches for titles of panels."""
+    return 0.13 + 0.15 * line_count(titles)
 
 
 def _limit(axes: Axes, curves: Sequence[Curve]) -> None:

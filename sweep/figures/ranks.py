@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from matplotlib.ticker import MaxNLocator
 
-from sweep.figures.drawing import GOOD, INK, NEUTRAL, Picture, finish, panels, style, text_width
+from sweep.figures.drawing import GOOD, INK, NEUTRAL, Picture, finish, panels, style
+from sweep.figures.labels import folded, line_count, text_width
 
 
 def critical_difference_diagram(
@@ -13,9 +14,11 @@ def critical_difference_diagram(
     """Draws every configuration at its average rank, best on top, and a bar over each group that is not told apart."""
     order = sorted(range(len(names)), key=lambda k: average_ranks[k])
     place = {k: y for y, k in enumerate(order)}
+    names = [folded(name) for name in names]
+    row_in = 0.08 + 0.12 * line_count(names)
     with style():
         left = text_width(names) + 0.1
-        figure, grid = panels(6.6, 0.6 + 0.2 * len(names), left=left, bottom=0.45, right=0.2 + 0.1 * len(groups))
+        figure, grid = panels(6.6, 0.6 + row_in * len(names), left=left, bottom=0.45, right=0.2 + 0.1 * len(groups))
         axes = grid[0, 0]
         axes.plot([average_ranks[k] for k in order], range(len(order)), "o", color=GOOD, markersize=5)
         for number, group in enumerate(groups):

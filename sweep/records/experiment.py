@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.errors import ExperimentError
+from sweep.errors import ExperimentError, one_line
 from sweep.records.contents import Checkpoint, DoneRecord, Manifest, Predictions, utc_now
 from sweep.records.encoding import (
     decode_arrays,
@@ -58,6 +58,11 @@ class Experiment:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
 
+    @property
+    def name(self) -> str:
+        """What its folder is called; a copy under another name is another experiment, whatever the manifest says."""
+        return self.storage.name
+
     # ---- the manifest and what lies beside it
 
     def write_manifest(self, manifest: Manifest) -> None:
@@ -69,7 +74,7 @@ class Experiment:
         return self.storage.exists("manifest.json")
 
     def read_manifest(self) -> Manifest | None:
-        """Gives the manifest, None if there is none.
+        """Gives the manifest, None if there is none; its name is what its folder is called, wherever it was made.
 
         Raises:
             ExperimentError: if it is damaged, or was written by a newer version; nothing is overwritten.
@@ -79,7 +84,7 @@ class Experiment:
         except FileNotFoundError:
             return None
         try:
-            return decode_manifest(content)
+            return dataclasses.replace(decode_manifest(content), name=one_line(self.name))
         except ValueError as error:
             raise ExperimentError(
                 f"the manifest {self.storage}/manifest.json is damaged ({error}); nothing was changed: "

@@ -1,11 +1,12 @@
 """Finds the experiments of a storage path, and reads one for a report."""
 
 import contextlib
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.errors import ExperimentError, StorageError, shown, unknown
+from sweep.errors import ExperimentError, StorageError, one_line, shown, unknown
 from sweep.records.contents import DoneRecord, Manifest
 from sweep.records.experiment import Experiment
 from sweep.storage import Storage
@@ -63,7 +64,7 @@ def list_experiments(storage: Storage) -> list[str]:
 
 
 def read_records(experiment: Experiment) -> ExperimentRecords:
-    """Reads what there is of an experiment, finished or not.
+    """Reads what there is of an experiment, finished or not, with every text as it can be shown.
 
     Raises:
         ExperimentError: if there is no manifest, or it is damaged.
@@ -76,5 +77,23 @@ def read_records(experiment: Experiment) -> ExperimentRecords:
     errors = experiment.read_errors([trial_id for trial_id in trial_ids if trial_id not in done])
     failed = {trial_id: (error.strip().splitlines() or ["?"])[-1] for trial_id, error in errors.items()}
     return ExperimentRecords(
-        experiment=experiment, manifest=manifest, done=done, failed=failed, events=experiment.read_events()
+        experiment=experiment,
+        manifest=legible(manifest),
+        done=done,
+        failed=legible(failed),
+        events=experiment.read_events(),
     )
+
+
+def legible(value: Any) -> Any:
+    """Gives a value whose texts have nothing that ends a line, steers a terminal or cannot be written as UTF-8."""
+    if isinstance(value, str):
+        return one_line(value)
+    if isinstance(value, Mapping):
+        return {legible(key): legible(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(legible(item) for item in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: legible(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return dataclasses.replace(value, **fields)
+    return value

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweep.report.files import choose_folder
+
 if TYPE_CHECKING:
     from sweep.records import Experiment
 
@@ -19,11 +21,12 @@ def write_report(experiments: "Sequence[Experiment]", out: Path) -> Path:
     """Writes the report of one experiment, or of several side by side, and gives the page to open.
 
     Writes `report.html`, `README.md`, `figures/`, `tables/`, `results.csv`, `history.csv` and `SHA256SUMS` (their
-    list) into `out`, and removes files that an earlier report listed there and this one lacks. Of several experiments
-    these are the comparison, and each has its own whole report in a folder of its name below `out`.
+    list) into `out`, which is new, empty or of an older report, and removes what only that one had. Of several
+    experiments these are the comparison, and each has its own whole report in a folder of its name below `out`.
 
     Raises:
         ExperimentError: if an experiment's manifest is missing or damaged.
+        ConfigError: if `out` holds anything but an older report.
         StorageError: if `out` cannot be written.
     """
     from sweep.report.writing import write
@@ -31,4 +34,4 @@ def write_report(experiments: "Sequence[Experiment]", out: Path) -> Path:
     return write(experiments, out)
 
 
-__all__ = ["write_report"]
+__all__ = ["choose_folder", "write_report"]

@@ -19,6 +19,7 @@ from sweep.report.findings import (
     Entry,
     Pair,
     Resolution,
+    of_share,
 )
 from sweep.report.images import TestImages, read_test_images
 from sweep.report.reference import controls, reproduced
@@ -78,7 +79,7 @@ def analyse(records: ExperimentRecords, rng: np.random.Generator) -> Analysis:
 def _entries(grid: Grid, scores: np.ndarray, best: BestSet) -> list[Entry]:
     ranked = grid.ranked()
     index = {id(configuration): k for k, configuration in enumerate(grid.configurations)}
-    order = [index[id(configuration)] for configuration in ranked]
+    order = [index[id(configuration)] for _, configuration in ranked]
     letters = [""] * len(order)
     if order and not best.cannot:
         letters = compact_letters(all_pairs(scores, LEVEL), order)
@@ -92,7 +93,7 @@ def _entries(grid: Grid, scores: np.ndarray, best: BestSet) -> list[Entry]:
         Entry(
             rank=rank,
             configuration=configuration,
-            score=mean_interval(scores[k], LEVEL),
+            score=of_share(mean_interval(scores[k], LEVEL)),
             scores=tuple(scores[k].tolist()),
             behind=float(means[order[0]] - means[k]),
             letters=letters[k],
@@ -101,7 +102,7 @@ def _entries(grid: Grid, scores: np.ndarray, best: BestSet) -> list[Entry]:
             against_best=(float(best.intervals[k, 0]), float(best.intervals[k, 1])),
             on_front={cost: bool(front[k]) for cost, front in fronts.items()},
         )
-        for rank, (k, configuration) in enumerate(zip(order, ranked, strict=True), start=1)
+        for k, (rank, configuration) in zip(order, ranked, strict=True)
     ]
 
 
@@ -109,7 +110,7 @@ def _test_accuracy(entries: Sequence[Entry], images: TestImages | None, rng: np.
     if not entries:
         return None
     if images is None:
-        return mean_interval(entries[0].configuration.scores("test_accuracy"), LEVEL)
+        return of_share(mean_interval(entries[0].configuration.scores("test_accuracy"), LEVEL))
     return crossed_bootstrap(images.predicted[0].correct, rng, LEVEL)
 
 
@@ -176,15 +177,15 @@ def _pairs(entries: Sequence[Entry], images: TestImages | None, grid: Grid) -> t
     if len(entries) < 2:
         return ()
     selected = entries[0]
-    named = {2: "second in the ranking"}
+    named = {1: "second in the ranking"}
     for axis in grid.axes:
         seen = {selected.configuration.levels[axis]}
-        for entry in entries[1:]:
+        for place, entry in enumerate(entries[1:], start=1):
             level = entry.configuration.levels[axis]
             if level not in seen and len(seen) <= 8:
-                named.setdefault(entry.rank, f"best with {level}")
+                named.setdefault(place, f"best with {level}")
                 seen.add(level)
-    others = [(entries[rank - 1], why) for rank, why in sorted(named.items())]
+    others = [(entries[place], why) for place, why in sorted(named.items())]
     tests = [paired_t(selected.scores, entry.scores, LEVEL) for entry, _ in others]
     adjusted = holm([test.p_value for test in tests])
     correct = {id(predicted.configuration): predicted.correct for predicted in images.predicted} if images else {}

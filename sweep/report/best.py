@@ -1,11 +1,9 @@
 """Section 4: who may be the best, and the selected configuration against others by name."""
 
-from collections.abc import Sequence
-
 import pandas as pd
 
 from sweep.report.document import Block, Paragraph, Section, Table, note, section
-from sweep.report.findings import MARGIN, MOST_SHOWN, Analysis, Entry
+from sweep.report.findings import MARGIN, MOST_SHOWN, Analysis
 from sweep.report.formats import (
     NONE,
     listed,
@@ -15,6 +13,7 @@ from sweep.report.formats import (
     points_range,
     several,
 )
+from sweep.tables import bold
 
 
 def best_section(analysis: Analysis) -> Section:
@@ -42,7 +41,7 @@ def best_section(analysis: Analysis) -> Section:
                 "configuration": entry.name,
                 "may be best": "yes" if entry.in_best_set else "no",
                 "mean minus best other (points)": points(
-                    entry.score.estimate - _best_other(entries, entry), signed=True
+                    entry.score.estimate - entries[entry is entries[0]].score.estimate, signed=True
                 ),
                 "simultaneous 95 % interval": points_range(*entry.against_best),
                 "p (worse than best)": p_text(entry.p_worse),
@@ -62,7 +61,7 @@ def best_section(analysis: Analysis) -> Section:
         blocks.append(note(_assumptions(analysis)))
     blocks.append(
         Paragraph(
-            text=f"**{entries[0].name}** against others by name: paired by seed, p-values adjusted by Holm; "
+            text=f"{bold(entries[0].name)} against others by name: paired by seed, p-values adjusted by Holm; "
             f"equivalence within {points(MARGIN)} points by two one-sided tests; McNemar on the same test images, "
             f"models of seed {analysis.grid.seeds[0]}."
         )
@@ -80,10 +79,6 @@ def best_section(analysis: Analysis) -> Section:
         )
     )
     return section("best", "Not distinguishable from the best", blocks)
-
-
-def _best_other(entries: Sequence[Entry], entry: Entry) -> float:
-    return entries[1].score.estimate if entry.rank == 1 else entries[0].score.estimate
 
 
 def _pairs(analysis: Analysis) -> pd.DataFrame:

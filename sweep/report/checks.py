@@ -8,19 +8,20 @@ from sweep.figures import Published, reproduction
 from sweep.report.document import Block, Drawing, Paragraph, Section, Table, section
 from sweep.report.findings import Analysis
 from sweep.report.formats import NONE, listed, percent, percent_range, points, several
+from sweep.tables import bold
 
 # The four facts of the reference experiment, established from its own log.
 FACTS = (
-    "**The published accuracies are training accuracies**: the share of correct predictions made during the tenth "
-    "epoch, each batch scored before that batch's update. The published text presents them as evaluation "
+    bold("The published accuracies are training accuracies") + ": the share of correct predictions made during the "
+    "tenth epoch, each batch scored before that batch's update. The published text presents them as evaluation "
     "results. Held-out test accuracy is about 0.5 to 1.5 points lower.",
-    "**Cross-entropy and sparse cross-entropy are one function** (one-hot targets against integer labels). The "
+    bold("Cross-entropy and sparse cross-entropy are one function") + " (one-hot targets against integer labels). The "
     "differences between the published pairs are therefore the experiment's own noise: up to 0.21 points.",
-    "**The published conclusion contradicts its own table**: it names deep + ReLU + sparse cross-entropy with 98.48 %, "
-    "but the table gives that point 98.43 %, and 98.48 % to medium + sigmoid + sparse cross-entropy.",
-    "**The original's precision, recall, F1 and confusion matrices are of three models only**: its evaluation loop "
-    "scored the last three trained (tanh, hinge) nine times over under different headings. Those here are of every "
-    "configuration.",
+    bold("The published conclusion contradicts its own table") + ": it names deep + ReLU + sparse cross-entropy with "
+    "98.48 %, but the table gives that point 98.43 %, and 98.48 % to medium + sigmoid + sparse cross-entropy.",
+    bold("The original's precision, recall, F1 and confusion matrices are of three models only") + ": its evaluation "
+    "loop scored the last three trained (tanh, hinge) nine times over under different headings. Those here are of "
+    "every configuration.",
 )
 
 
@@ -83,10 +84,10 @@ def reproduction_section(analysis: Analysis) -> Section | None:
     differences = [row.ours.estimate - row.published for row in rows if np.isfinite(row.ours.estimate)]
     blocks: list[Block | None] = []
     if told:
+        share = f"{inside} of {len(told)} published accuracies lie inside our 95 % prediction interval"
         blocks.append(
             Paragraph(
-                text=f"**{inside} of {len(told)} published accuracies lie inside our 95 % prediction interval** for "
-                f"one further run; the mean difference, ours minus published, is "
+                text=f"{bold(share)} for one further run; the mean difference, ours minus published, is "
                 f"{points(float(np.mean(differences)), signed=True)} points."
             )
         )

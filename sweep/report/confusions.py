@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from sweep.figures import Picture, broken, confusion_matrix, difference_matrix, image_strip, wall
 from sweep.report.document import Block, Drawing, Paragraph, Section, Table, section
+from sweep.report.files import unused
 from sweep.report.findings import MOST_SHOWN, Analysis
 from sweep.report.formats import percent, several
 from sweep.report.images import TestImages
-from sweep.tables import level_name
+from sweep.tables import bold, level_name
 
 _MOST_IMAGES = 36
 
@@ -37,7 +38,7 @@ def confusion_section(analysis: Analysis) -> Section:
                 name="confusion-best",
                 title=f"Confusion matrix of {selected.configuration.name}",
             ),
-            caption=f"**{selected.configuration.name}** (selected): counts, and share of the true class.",
+            caption=f"{bold(selected.configuration.name)} (selected): counts, and share of the true class.",
         ),
         _difference(images),
         *_tables(images),
@@ -64,7 +65,7 @@ def _difference(images: TestImages) -> Block:
     why = "the best of the smallest models" if smallest else "the second in the ranking"
     return Drawing(
         picture=picture,
-        caption=f"Selected minus **{baseline.configuration.name}** ({why}), in percentage points of the true class; "
+        caption=f"Selected minus {bold(baseline.configuration.name)} ({why}), in percentage points of the true class; "
         "blue: the selected does better.",
     )
 
@@ -111,20 +112,23 @@ def _by_level(analysis: Analysis, images: TestImages) -> list[Block | None]:
     """The best of each other level of the first axis."""
     axis = next(iter(analysis.grid.axes))
     seen = {images.predicted[0].configuration.levels[axis]}
+    taken = ["best", "difference"]
     blocks: list[Block | None] = []
     for predicted in images.predicted[1:]:
         level = predicted.configuration.levels[axis]
         if level in seen or len(blocks) >= 3:
             continue
         seen.add(level)
+        # Of the level's own name only what every file system takes.
+        taken.append(unused(re.sub("[^A-Za-z0-9_.]+", "-", level.split(" = ")[0])[:40].strip("-"), taken))
         picture = confusion_matrix(
             predicted.confusion,
             class_names=images.class_names,
-            name="confusion-best-" + re.sub(r"[^\w.]+", "-", level.split(" = ")[0], flags=re.ASCII)[:60],
+            name=f"confusion-{taken[-1]}",
             title=f"Confusion matrix of {predicted.configuration.name}",
             width_in=4.9,
         )
-        blocks.append(Drawing(picture=picture, caption=f"**{predicted.configuration.name}**, the best with {level}."))
+        blocks.append(Drawing(picture=picture, caption=f"{bold(predicted.configuration.name)}, the best with {level}."))
     return blocks
 
 

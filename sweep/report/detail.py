@@ -89,8 +89,8 @@ def _together(analysis: Analysis) -> Sentence | None:
     if not together or analysis.best.cannot:
         return None
     names = listed([f"{entry.name} ({points(entry.behind)})" for entry in together], most=_MOST_NAMED)
-    numbers: Numbers = {f"behind_{entry.rank}": entry.behind for entry in together}
-    numbers |= {f"name_{entry.rank}": entry.name for entry in together}
+    numbers: Numbers = {f"behind_{number}": entry.behind for number, entry in enumerate(together)}
+    numbers |= {f"name_{number}": entry.name for number, entry in enumerate(together)}
     numbers |= {"more": len(together) - _MOST_NAMED + 1}
     return Sentence(topic="together", text=f"Not told apart from it, with points behind: {names}.", numbers=numbers)
 

@@ -1,6 +1,6 @@
 """What a report is made of, before it is HTML or Markdown: sections of paragraphs, tables and pictures.
 
-Texts may have `**bold**` and `` `code` ``; nothing else.
+Texts may have the marks of `sweep.tables` (`bold`, `code`, `link`), and are escaped by whoever shows them.
 """
 
 from collections.abc import Sequence

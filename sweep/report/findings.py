@@ -4,8 +4,11 @@ Scores are shares in [0, 1] as in the records; whoever shows them makes percent 
 K configurations (twins once), S shared seeds, N test images.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from sweep.records import ExperimentRecords, Manifest
 from sweep.report.images import TestImages
@@ -24,7 +27,7 @@ class Entry:
     """One configuration in the ranking.
 
     Attributes:
-        rank: From 1; by mean of the criterion.
+        rank: From 1; by mean of the criterion, equal means having equal ranks (1, 1, 3).
         configuration: With its levels, twins and replicates.
         score: Mean of the criterion over the seeds, with its own interval.
         scores: Of each seed.
@@ -212,3 +215,9 @@ class Analysis:
     def selected(self) -> Entry | None:
         """The first of the ranking, None if nothing can be compared."""
         return self.entries[0] if self.entries else None
+
+
+def of_share(interval: Interval) -> Interval:
+    """Gives an interval of an accuracy cut to the accuracies there are, [0, 1]."""
+    low, high = np.clip([interval.low, interval.high], 0, 1)
+    return dataclasses.replace(interval, low=float(low), high=float(high))

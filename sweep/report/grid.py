@@ -14,7 +14,7 @@ from sweep.figures import (
 from sweep.report.document import Block, Drawing, Paragraph, Section, section
 from sweep.report.findings import MOST_SHOWN, Analysis
 from sweep.report.pivot import mean_score, pivot
-from sweep.tables import Configuration, level_name
+from sweep.tables import Configuration, code, level_name
 
 _MOST_FACETS, _MOST_CELLS, _MOST_PANELS = 6, 12, 16
 
@@ -61,7 +61,7 @@ def _heat_map(analysis: Analysis) -> Block:
     names = {axis: [level_name(axis, v) for v in grid.axes[axis]] if axis else [""] for axis in axes[:3]}
     if len(names[facet_axis]) > _MOST_FACETS or max(len(names[row_axis]), len(names[column_axis])) > _MOST_CELLS:
         return Paragraph(
-            text="The grid is too large for a heat map; its numbers are in `tables/pivot.csv`.", kind="note"
+            text=f"The grid is too large for a heat map; its numbers are in {code('tables/pivot.csv')}.", kind="note"
         )
     shape = (len(names[row_axis]), len(names[column_axis]))
     facets = {name: np.full(shape, np.nan) for name in names[facet_axis]}

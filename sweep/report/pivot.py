@@ -7,7 +7,7 @@ from sweep.config import value_name
 from sweep.report.document import Block, Paragraph, Table
 from sweep.report.findings import MOST_SHOWN, Analysis
 from sweep.report.formats import NONE, percent
-from sweep.tables import Grid, GridPoint, level_name
+from sweep.tables import Grid, GridPoint, bold, code, level_name
 
 _MOST_COLUMNS = 12
 
@@ -27,7 +27,7 @@ def pivot(analysis: Analysis) -> list[Block]:
         row, column = tuple(values[axis] for axis in row_axes), levels.get(column_axis)
         mean, seeds = mean_score(grid, point)
         text = percent(mean) + (f" (n = {seeds})" if np.isfinite(mean) and seeds < len(grid.seeds) else "")
-        texts.setdefault(row, {})[column or columns[0]] = f"**{text}**" if point in selected else text
+        texts.setdefault(row, {})[column or columns[0]] = bold(text) if point in selected else text
         means.setdefault(row, {})[column or columns[0]] = mean
     largest = {
         row: max((mean for mean in cells.values() if np.isfinite(mean)), default=-1) for row, cells in means.items()
@@ -43,7 +43,8 @@ def pivot(analysis: Analysis) -> list[Block]:
         exact=pd.DataFrame(exact, columns=[*row_axes, *columns]),
         folded=True,
     )
-    cut = f"The {MOST_SHOWN} of {len(texts):,} rows with the largest means are shown; all are in `tables/pivot.csv`."
+    shown_of = f"The {MOST_SHOWN} of {len(texts):,} rows with the largest means are shown"
+    cut = f"{shown_of}; all are in {code('tables/pivot.csv')}."
     return [table] if len(order) == len(texts) else [table, Paragraph(text=cut, kind="note")]
 
 

@@ -1,6 +1,8 @@
 """Section 9: where the numbers come from, and how to make any of them again."""
 
 import json
+import re
+import shlex
 from collections import Counter
 from typing import Any
 
@@ -10,6 +12,7 @@ from sweep.config import value_name
 from sweep.records import ExperimentRecords
 from sweep.report.document import Block, Paragraph, Section, Table, note, section
 from sweep.report.formats import duration, numbered, several
+from sweep.tables import code
 
 _MOST_FAILURES = 20
 
@@ -18,7 +21,7 @@ def provenance_section(records: ExperimentRecords) -> Section:
     """Command, sweep, versions, hardware, times, failures, and how to reproduce a number."""
     manifest = records.manifest
     rows = [
-        ("command", "; ".join(f"`{command}`" for command in manifest.commands)),
+        ("command", "; ".join(code(command) for command in manifest.commands)),
         ("sweep", f"{manifest.sweep.name} on {manifest.dataset.name}, {several(manifest.sweep.epochs, 'epoch')}"),
         ("seeds", _seeds(records)),
         ("created", manifest.created),
@@ -27,7 +30,7 @@ def provenance_section(records: ExperimentRecords) -> Section:
         ("hardware", _words(manifest.hardware)),
         ("wall time", _wall_time(records)),
         ("training time", _training_time(records)),
-        ("data set", f"{manifest.dataset.name}, SHA-256 `{manifest.dataset.sha256}`"),
+        ("data set", f"{manifest.dataset.name}, SHA-256 {code(manifest.dataset.sha256)}"),
         ("images", _sizes(records)),
         ("engine", ", ".join(sorted({trial.engine for trial in manifest.trials}))),
         ("failures and retries", _failures(records)),
@@ -49,10 +52,11 @@ def provenance_section(records: ExperimentRecords) -> Section:
         )
     example = next(iter(records.done), None)
     if example:
+        again = shlex.join(["sweep", "verify", manifest.name, "--retrain", example])
         blocks.append(
             Paragraph(
-                text="Any number can be made again: its trial is in `results.csv`, and "
-                f"`sweep verify {manifest.name} --retrain {example}` trains that trial anew and compares the bits."
+                text=f"Any number can be made again: its trial is in {code('results.csv')}, and {code(again)} trains "
+                "that trial anew and compares the bits."
             )
         )
     blocks.append(Paragraph(text="The sweep file, as launched:"))
@@ -123,7 +127,7 @@ def _moved(records: ExperimentRecords) -> str:
     moved = [trial_id for trial_id, record in records.done.items() if not record.bit_exact(records.manifest)]
     if not moved:
         return "none: every trial ran where the manifest says"
-    names = ", ".join(f"`{trial_id}`" for trial_id in moved[:6]) + (
+    names = ", ".join(code(trial_id) for trial_id in moved[:6]) + (
         f" and {len(moved) - 6} more" if len(moved) > 6 else ""
     )
     return f"{several(len(moved), 'trial')} on other hardware or versions: {names}"
@@ -143,11 +147,15 @@ def _diverged(records: ExperimentRecords) -> str:
 
 def _toml(tables: dict[str, Any]) -> str:
     """The sweep as a TOML file; JSON's scalars and lists are TOML's too."""
-    plain = [f"{key} = {_toml_value(value)}" for key, value in tables.items() if not isinstance(value, dict)]
+    plain = [_entry(key, value) for key, value in tables.items() if not isinstance(value, dict)]
     for key, table in tables.items():
         if isinstance(table, dict) and table:
-            plain += ["", f"[{key}]", *(f"{name} = {_toml_value(value)}" for name, value in table.items())]
+            plain += ["", f"[{key}]", *(_entry(name, value) for name, value in table.items())]
     return "\n".join(plain)
+
+
+def _entry(key: str, value: Any) -> str:
+    return f"{key if re.fullmatch('[A-Za-z0-9_-]+', key) else _toml_value(key)} = {_toml_value(value)}"
 
 
 def _toml_value(value: Any) -> str:

@@ -22,6 +22,7 @@ from sweep.report.formats import (
     several,
     significant,
 )
+from sweep.tables import code
 
 
 def ranking_section(analysis: Analysis) -> Section:
@@ -93,7 +94,8 @@ def _cut(analysis: Analysis) -> str:
     count = len(analysis.entries)
     if count <= MOST_SHOWN:
         return ""
-    return f"The first {MOST_SHOWN} of {count:,} are shown here; all are in `tables/ranking.csv` and `results.csv`."
+    where = f"{code('tables/ranking.csv')} and {code('results.csv')}"
+    return f"The first {MOST_SHOWN} of {count:,} are shown here; all are in {where}."
 
 
 def _ranking(analysis: Analysis, shown: Sequence[Entry]) -> pd.DataFrame:

@@ -1,7 +1,9 @@
 """A document as Markdown for GitHub, with its pictures as files beside it."""
 
+import html
+
 from sweep.report.document import Block, Document, Drawing, Paragraph, Table
-from sweep.tables import markdown
+from sweep.tables import fence, markdown, marked_down, plain
 
 _MARKS = {"text": "", "verdict": "", "point": "- ", "note": "> ", "warning": "> **Note:** "}
 # A short table costs no scrolling, and people search a README for its numbers.
@@ -10,9 +12,9 @@ _MOST_UNFOLDED = 12
 
 def readme(document: Document) -> str:
     """Gives the Markdown text of a document; pictures are at `figures/<name>.svg`."""
-    parts = [f"# {document.title}", document.subtitle]
+    parts = [f"# {marked_down(document.title)}", marked_down(document.subtitle)]
     if document.banner:
-        parts.insert(0, f"**{document.banner}**")
+        parts.insert(0, f"**{marked_down(document.banner)}**")
     for number, section in enumerate(document.sections, start=1):
         parts.append(f"## {number}. {section.title}")
         parts += [_block(block) for block in section.blocks]
@@ -22,16 +24,18 @@ def readme(document: Document) -> str:
 def _block(block: Block) -> str:
     if isinstance(block, Paragraph):
         if block.kind == "code":
-            return f"```toml\n{block.text}\n```"
-        return _MARKS[block.kind] + block.text
+            ticks = fence(block.text, 3)
+            return f"{ticks}toml\n{block.text}\n{ticks}"
+        return _MARKS[block.kind] + marked_down(block.text)
     if isinstance(block, Drawing):
         picture = block.picture
-        return f"![{picture.title}](figures/{picture.name}.svg)\n\n*{block.caption.replace('**', '')}*"
+        title, caption = marked_down(picture.title), marked_down(plain(block.caption))
+        return f"![{title}](figures/{picture.name}.svg)\n\n*{caption}*"
     return _table(block)
 
 
 def _table(table: Table) -> str:
     text = markdown(table.shown)
     if table.folded and len(table.shown) > _MOST_UNFOLDED:
-        return f"<details><summary>{table.title}</summary>\n\n{text}\n\n</details>"
-    return f"**{table.title}**\n\n{text}"
+        return f"<details><summary>{html.escape(table.title)}</summary>\n\n{text}\n\n</details>"
+    return f"**{marked_down(table.title)}**\n\n{text}"

@@ -5,7 +5,7 @@ from importlib import resources
 import numpy as np
 import pandas as pd
 
-from sweep.report.findings import LEVEL, Control, Reproduced
+from sweep.report.findings import LEVEL, Control, Reproduced, of_share
 from sweep.stats import prediction_interval
 from sweep.tables import Grid
 
@@ -56,7 +56,7 @@ def reproduced(grid: Grid) -> tuple[Reproduced, ...]:
         if point.values not in published:
             continue
         finished = [replicate.record for replicate in point.replicates.values() if not replicate.record.diverged]
-        ours = prediction_interval([record.train_accuracy for record in finished], LEVEL)
+        ours = of_share(prediction_interval([record.train_accuracy for record in finished], LEVEL))
         value = published[point.values]
         # The published numbers are rounded to 0.01 points, so a prediction counts as hit within half of that.
         inside = None if ours.cannot else bool(ours.low - 0.00005 <= value <= ours.high + 0.00005)

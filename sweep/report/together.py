@@ -1,7 +1,8 @@
 """Several experiments side by side: the same tables by data set or protocol, and ranks over many data sets."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -13,37 +14,35 @@ from sweep.report.findings import MOST_SHOWN, Analysis
 from sweep.report.formats import NONE, listed, p_equals, percent, points, points_range, several
 from sweep.report.verdict import incomplete, verdict
 from sweep.stats import critical_difference
-from sweep.tables import Configuration
+from sweep.tables import Configuration, code, link
 
 
-def together(analyses: Sequence[Analysis]) -> Document:
-    """Gives the comparison of several experiments; each has its own whole report in a folder of its name."""
-    names = [analysis.manifest.name for analysis in analyses]
-    unfinished = [f"{a.manifest.name}: {incomplete(a)}" for a in analyses if incomplete(a)]
+def together(analyses: Mapping[str, Analysis]) -> Document:
+    """Gives the comparison of several experiments by name; each has its own whole report in a folder of its name."""
+    unfinished = [f"{name}: {incomplete(analysis)}" for name, analysis in analyses.items() if incomplete(analysis)]
     return Document(
-        title=f"{listed(names, most=6)} side by side",
+        title=f"{listed(analyses, most=6)} side by side",
         subtitle=f"{several(len(analyses), 'experiment')}; the whole report of each is linked below.",
         banner=" ".join(unfinished),
-        sections=(_verdicts(analyses), _scores(analyses), _effects(analyses), _ranks(analyses)),
+        sections=(_verdicts(analyses), _scores(analyses), _effects(analyses), _ranks([*analyses.values()])),
     )
 
 
-def _verdicts(analyses: Sequence[Analysis]) -> Section:
+def _verdicts(analyses: Mapping[str, Analysis]) -> Section:
     blocks: list[Block | None] = []
-    for analysis in analyses:
-        name, dataset = analysis.manifest.name, analysis.manifest.dataset.name
-        blocks.append(Paragraph(text=f"[{name}]({name}/report.html), on {dataset}:"))
+    for name, analysis in analyses.items():
+        page = link(name, f"{quote(name)}/report.html")
+        blocks.append(Paragraph(text=f"{page}, on {analysis.manifest.dataset.name}:"))
         blocks.append(Paragraph(text=" ".join(sentence.text for sentence in verdict(analysis)), kind="verdict"))
     return section("verdict", "Verdicts", blocks)
 
 
-def _scores(analyses: Sequence[Analysis]) -> Section:
+def _scores(analyses: Mapping[str, Analysis]) -> Section:
     """One row per grid point, in the order of the first experiment's ranking."""
-    axes = _axes(analyses)
+    axes = _axes(analyses.values())
     rows: dict[tuple[Any, ...], dict[str, str]] = {}
     numbers: dict[tuple[Any, ...], dict[str, float]] = {}
-    for analysis in analyses:
-        name = analysis.manifest.name
+    for name, analysis in analyses.items():
         for entry in analysis.entries:
             for trial_point in _values(analysis, entry.configuration, axes):
                 row = rows.setdefault(trial_point, {})
@@ -61,7 +60,7 @@ def _scores(analyses: Sequence[Analysis]) -> Section:
     shown = pd.DataFrame(levels[values] | row for values, row in rows.items()).fillna(NONE)
     exact = pd.DataFrame(levels[values] | row for values, row in numbers.items())
     more = (
-        f"The first {MOST_SHOWN} of {len(shown)}; all are in `tables/side-by-side.csv`."
+        f"The first {MOST_SHOWN} of {len(shown)}; all are in {code('tables/side-by-side.csv')}."
         if len(shown) > MOST_SHOWN
         else ""
     )
@@ -70,8 +69,8 @@ def _scores(analyses: Sequence[Analysis]) -> Section:
         "Scores side by side",
         [
             note(
-                "In brackets the rank by the experiment's own criterion; twins share it. Test accuracy took no part. "
-                + more
+                "In brackets the rank by the experiment's own criterion; twins and equal means share it. Test accuracy "
+                "took no part. " + more
             ),
             Table(
                 name="side-by-side",
@@ -84,16 +83,16 @@ def _scores(analyses: Sequence[Analysis]) -> Section:
     )
 
 
-def _effects(analyses: Sequence[Analysis]) -> Section:
+def _effects(analyses: Mapping[str, Analysis]) -> Section:
     rows = []
-    for analysis in analyses:
+    for name, analysis in analyses.items():
         for term in analysis.effects.effects:
             if term.span is None:
                 continue
             ordered = sorted(term.levels, key=lambda one: one.effect.estimate)
             rows.append(
                 {
-                    "experiment": analysis.manifest.name,
+                    "experiment": name,
                     "data set": analysis.manifest.dataset.name,
                     "axis": term.factors[0],
                     "from": str(ordered[0].levels[0]),
@@ -141,7 +140,7 @@ def _ranks(analyses: Sequence[Analysis]) -> Section:
     return section("ranks", "Ranks over data sets", [Paragraph(text=text), Drawing(picture=picture, caption=caption)])
 
 
-def _axes(analyses: Sequence[Analysis]) -> list[str]:
+def _axes(analyses: Iterable[Analysis]) -> list[str]:
     used = {axis for analysis in analyses for axis in analysis.grid.axes}
     return [axis for axis in AXES if axis in used]
 

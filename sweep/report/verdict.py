@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from sweep.report.findings import Analysis
 from sweep.report.formats import listed, p_equals, percent, percent_range, points, several
 from sweep.stats import TermEffects
+from sweep.tables import bold
 
 Numbers = dict[str, float | int | str]
 
@@ -20,7 +21,7 @@ class Sentence:
 
     Attributes:
         topic: What it is about; in the verdict state, selected, others or axes.
-        text: For people; `**bold**` and nothing else.
+        text: For people; with `bold` as its only mark.
         numbers: What it rests on by name: shares in [0, 1], differences, counts, p-values, words.
     """
 
@@ -76,7 +77,7 @@ def _state(analysis: Analysis) -> Sentence | None:
         "not_finished": len(records.manifest.trials) - len(records.done) - len(records.failed),
     }
     return Sentence(
-        topic="state", text=f"**{text}** All below is of the finished trials and may change.", numbers=numbers
+        topic="state", text=f"{bold(text)} All below is of the finished trials and may change.", numbers=numbers
     )
 
 
@@ -96,12 +97,17 @@ def _selected(analysis: Analysis) -> Sentence:
     mean = f", mean over {several(seeds, 'seed')}, is" if seeds > 1 else " with 1 seed is"
     compared = " that can be compared" if analysis.grid.left_out else ""
     place = f"the largest of {count} configurations{compared}" if count > 1 else "the only configuration compared"
+    tied, first = sum(entry.rank == 1 for entry in analysis.entries), ""
+    if tied > 1:
+        first = f" as the first of {tied} with the same score, in the order of the grid"
+        place = f"the same for all {count} configurations{compared}" if tied == count else place
     numbers: Numbers = {
         "name": selected.name,
         "criterion": analysis.criterion,
         "mean": selected.score.estimate,
         "seeds": seeds,
         "configurations": count,
+        "tied": tied,
         "test": test.estimate,
         "level": test.level,
     }
@@ -112,8 +118,8 @@ def _selected(analysis: Analysis) -> Sentence:
         certainty = f" ({100 * test.level:.0f} % interval {percent_range(test)} %)"
         numbers |= {"low": test.low, "high": test.high}
     text = (
-        f"**{selected.name}** is selected: its {criterion}{mean} {percent(selected.score.estimate)} %, {place}, and "
-        f"its test accuracy, looked at only after the choice, is {percent(test.estimate)} %{certainty}."
+        f"{bold(selected.name)} is selected{first}: its {criterion}{mean} {percent(selected.score.estimate)} %, "
+        f"{place}, and its test accuracy, looked at only after the choice, is {percent(test.estimate)} %{certainty}."
     )
     return Sentence(topic="selected", text=text, numbers=numbers)
 
@@ -141,7 +147,7 @@ def _others(analysis: Analysis) -> Sentence | None:
     names = listed([entry.name for entry in together], most=3)
     behind = f"{points(farthest)} points behind" if same == 1 else f"up to {points(farthest)} points behind"
     numbers |= {"farthest": farthest, "more": same - 2 if same > 3 else 0}
-    numbers |= {f"name_{entry.rank}": entry.name for entry in together}
+    numbers |= {f"name_{number}": entry.name for number, entry in enumerate(together)}
     which = f"{same} of the other {count}" if worse else f"any of the other {count}"
     which = "the other one" if count == 1 else which
     rest = {0: "none of them is shown to be worse", 1: "the other one is worse"}.get(
@@ -182,7 +188,7 @@ def _what_matters(analysis: Analysis, numbers: Numbers) -> str:
     leading = [item for item in matter if item[1].high >= matter[0][1].low]
     sizes = [f"{points(span.estimate)} points from {worst} to {best}" for _, span, worst, best in leading]
     averaged = ", averaged over the other axes" if len(known) > 1 else ""
-    names = listed([f"**{axis}**" for axis, *_ in leading], most=len(leading))
+    names = listed([bold(axis) for axis, *_ in leading], most=len(leading))
     if len(leading) > 1:
         order = "in which order is not shown"
         return f"Of the axes, {names} matter most ({listed(sizes, most=len(sizes))}{averaged}; {order})"

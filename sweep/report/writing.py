@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sweep.records import Experiment, ExperimentRecords, read_records
+from sweep.records import Experiment, read_records
 from sweep.report.analysis import analyse
 from sweep.report.best import best_section
 from sweep.report.checks import control_section, reproduction_section
@@ -13,7 +13,7 @@ from sweep.report.confusions import confusion_section
 from sweep.report.detail import details
 from sweep.report.document import Document, Paragraph, Section, section
 from sweep.report.effects import effects_section
-from sweep.report.files import write_files
+from sweep.report.files import folders_of, proposed_folder, write_files
 from sweep.report.findings import Analysis
 from sweep.report.formats import several
 from sweep.report.grid import grid_section
@@ -22,19 +22,23 @@ from sweep.report.provenance import provenance_section
 from sweep.report.ranking import ranking_section
 from sweep.report.readme import readme
 from sweep.report.verdict import incomplete, verdict
-from sweep.storage import LocalStorage
 from sweep.tables import booktabs, csv, history_table, results_table
 
 
 def write(experiments: Sequence[Experiment], out: Path) -> Path:
     """Writes the report of one or several experiments; see `sweep.report.write_report`."""
-    records = [read_records(experiment) for experiment in experiments]
-    if len(records) == 1:
-        return _write_one(records[0], out)[1]
-    from sweep.report.together import together
+    # A fixed start, so that the same records always give the same report.
+    analyses = [analyse(read_records(experiment), np.random.default_rng(0)) for experiment in experiments]
+    names = [experiment.name for experiment in experiments]
+    instead = proposed_folder(out, names)
+    folders = folders_of(names)
+    if folders:
+        from sweep.report.together import together
 
-    analyses = [_write_one(one, out / one.manifest.name)[0] for one in records]
-    return _write(together(analyses), analyses, out)
+        write_files(out, _files(together(dict(zip(folders, analyses, strict=True)))), instead=instead)
+    for folder, analysis in zip(folders or ["."], analyses, strict=True):
+        write_files(out / folder, _files(document_of(analysis), analysis), instead=instead)
+    return out / "report.html"
 
 
 def document_of(analysis: Analysis) -> Document:
@@ -70,23 +74,16 @@ def _verdict_section(analysis: Analysis) -> Section:
     return section("verdict", "Verdict", blocks)
 
 
-def _write_one(records: ExperimentRecords, out: Path) -> tuple[Analysis, Path]:
-    # A fixed start, so that the same records always give the same report.
-    analysis = analyse(records, np.random.default_rng(0))
-    return analysis, _write(document_of(analysis), [analysis], out)
-
-
-def _write(document: Document, analyses: Sequence[Analysis], out: Path) -> Path:
+def _files(document: Document, analysis: Analysis | None = None) -> dict[str, bytes]:
     files: dict[str, str] = {}
     for picture in document.pictures():
         files[f"figures/{picture.name}.svg"] = picture.file()
     for table in document.tables():
         files[f"tables/{table.name}.csv"] = csv(table.shown if table.exact is None else table.exact)
         files[f"tables/{table.name}.tex"] = booktabs(table.shown, caption=table.title)
-    if len(analyses) == 1:
-        files["results.csv"] = csv(results_table(analyses[0].records))
-        files["history.csv"] = csv(history_table(analyses[0].records))
+    if analysis:
+        files["results.csv"] = csv(results_table(analysis.records))
+        files["history.csv"] = csv(history_table(analysis.records))
     files["README.md"] = readme(document)
     files["report.html"] = page(document)
-    write_files(LocalStorage(out), {path: text.encode() for path, text in files.items()})
-    return out / "report.html"
+    return {path: text.encode() for path, text in files.items()}

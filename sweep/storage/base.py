@@ -20,6 +20,11 @@ class Storage(ABC):
     @abstractmethod
     def __str__(self) -> str: ...
 
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The last part of the path of the root."""
+
     @abstractmethod
     def folder(self, path: str) -> "Storage":
         """Gives the storage of a folder below this one."""

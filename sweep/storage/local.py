@@ -42,6 +42,11 @@ class LocalStorage(Storage):
     def __str__(self) -> str:
         return str(self.root)
 
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.root.name
+
     def folder(self, path: str) -> "LocalStorage":
         """Gives the storage of a folder below this one."""
         return LocalStorage(self.root / path)

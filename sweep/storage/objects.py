@@ -46,6 +46,11 @@ class ObjectStorage(Storage):
     def __str__(self) -> str:
         return self._bucket.uri(self._prefix)
 
+    @property
+    def name(self) -> str:
+        """The last part of the prefix."""
+        return self._prefix.rpartition("/")[2]
+
     def folder(self, path: str) -> "ObjectStorage":
         """Gives the storage of a folder below this one."""
         return ObjectStorage(self._bucket, self._key(path))

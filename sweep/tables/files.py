@@ -1,6 +1,6 @@
 """Tables as files: CSV for machines, booktabs LaTeX for papers, Markdown for GitHub.
 
-A cell that is `**bold**` as a whole stands out in Markdown and LaTeX.
+Cells may have the marks of `marks`.
 """
 
 import math
@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+
+from sweep.tables.marks import plain, spans
 
 _LATEX = str.maketrans(
     {
@@ -20,6 +22,8 @@ _LATEX = str.maketrans(
         "_": r"\_",
         "{": r"\{",
         "}": r"\}",
+        "[": "{[}",  # the line before ends in \\, which takes what is in brackets for its argument
+        "*": "{*}",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
         "<": r"\textless{}",
@@ -31,12 +35,24 @@ _LATEX = str.maketrans(
         "±": r"$\pm$",
     }
 )
-_BOLD = re.compile(r"\*\*(.+)\*\*")
+# What GitHub's Markdown would read in a text: its own signs, tags, entities, headings, and addresses as links.
+_MARKDOWN = re.compile(
+    r"[\\`*\[\]|~$]|<(?=[A-Za-z/!?])|&(?=#|\w+;)|(?<![^\W_])_|_(?![^\W_])|(?<!\S)#|(?<=\w):(?=//)|(?<=[wW]{3})\."
+)
+# What a spreadsheet would compute.
+_FORMULA = re.compile(r"[=@]|[+-](?![\d.,]+$)")
 
 
 def csv(table: pd.DataFrame) -> str:
-    """Gives a table as CSV; a missing value is empty, floats keep every bit."""
-    return str(table.to_csv(index=False, lineterminator="\n"))
+    """Gives a table as CSV; a missing value is empty, floats keep every bit.
+
+    A text that a spreadsheet would take for a formula has an apostrophe before it.
+    """
+    inert = table.set_axis([_inert(column) for column in table.columns], axis="columns")
+    for place, kind in enumerate(table.dtypes):
+        if not pd.api.types.is_numeric_dtype(kind):
+            inert.isetitem(place, [_inert(cell) for cell in table.iloc[:, place]])
+    return str(inert.to_csv(index=False, lineterminator="\n"))
 
 
 def booktabs(table: pd.DataFrame, *, caption: str) -> str:
@@ -63,15 +79,16 @@ def markdown(table: pd.DataFrame) -> str:
     from tabulate import tabulate
 
     align = ["right" if numeric else "left" for numeric in numeric_columns(table)]
-    cells = [[str(value).replace("|", r"\|") for value in row] for row in table.itertuples(index=False)]
+    cells = [[marked_down(str(value)) for value in row] for row in table.itertuples(index=False)]
     if not cells:
         return "(no rows)"
-    return tabulate(cells, headers=list(table.columns), tablefmt="pipe", colalign=align, disable_numparse=True)
+    headers = [marked_down(str(column)) for column in table.columns]
+    return tabulate(cells, headers=headers, tablefmt="pipe", colalign=align, disable_numparse=True)
 
 
 def numeric_columns(table: pd.DataFrame) -> list[bool]:
     """Gives for each column of strings whether all begin like a number, or say that there is none."""
-    columns = [[str(value) for value in table.iloc[:, place]] for place in range(table.shape[1])]
+    columns = [[plain(str(value)) for value in table.iloc[:, place]] for place in range(table.shape[1])]
     return [
         bool(texts) and all(text in ("", "–", "nan") or _starts_with_number(text) for text in texts)
         for texts in columns
@@ -79,21 +96,49 @@ def numeric_columns(table: pd.DataFrame) -> list[bool]:
 
 
 def latex(text: str) -> str:
-    """Gives a text with LaTeX's special characters escaped."""
-    return text.translate(_LATEX)
+    """Gives a text as LaTeX, with its special characters escaped."""
+    commands = {"bold": r"\textbf{%s}", "code": r"\texttt{%s}"}
+    return "".join(commands.get(span.kind, "%s") % span.text.translate(_LATEX) for span in spans(text))
+
+
+def marked_down(text: str) -> str:
+    """Gives a text as Markdown, in which nothing but its marks stands out or leads anywhere."""
+    parts = []
+    for span in spans(text):
+        escaped = _MARKDOWN.sub(r"\\\g<0>", span.text)
+        if span.kind == "code":
+            parts.append(_fenced(span.text))
+        elif span.kind == "link":
+            parts.append(f"[{escaped}]({span.target})")
+        else:
+            parts.append(f"**{escaped}**" if span.kind == "bold" else escaped)
+    return "".join(parts)
+
+
+def fence(text: str, shortest: int) -> str:
+    """Gives the backticks between which a text can stand whatever backticks it has."""
+    return "`" * max(shortest, *(len(run) + 1 for run in re.findall("`+", text)), 0)
+
+
+def _fenced(text: str) -> str:
+    ticks = fence(text, 1)
+    space = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{ticks}{space}{text}{space}{ticks}".replace("|", r"\|")
+
+
+def _inert(cell: Any) -> Any:
+    if not isinstance(cell, str):
+        return cell
+    text = plain(cell)
+    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def _latex_row(cells: Sequence[Any]) -> str:
-    return " & ".join(_latex_cell(str(cell)) for cell in cells) + r" \\"
-
-
-def _latex_cell(text: str) -> str:
-    bold = _BOLD.fullmatch(text)
-    return rf"\textbf{{{latex(bold[1])}}}" if bold else latex(text)
+    return " & ".join(latex(str(cell)) for cell in cells) + r" \\"
 
 
 def _starts_with_number(text: str) -> bool:
     try:
-        return not math.isnan(float(text.strip("*").split()[0].replace("−", "-").replace(",", "").lstrip("<") or 0))
+        return not math.isnan(float(text.split()[0].replace("−", "-").replace(",", "").lstrip("<") or 0))
     except (ValueError, IndexError):
         return False

@@ -62,7 +62,7 @@ def history_table(records: ExperimentRecords) -> pd.DataFrame:
 
 
 def summary_table(records: ExperimentRecords) -> pd.DataFrame:
-    """One row per configuration, the largest mean of the selection score first; twins share a row.
+    """One row per configuration, the largest mean of the selection score first; twins share a row, equal means a rank.
 
     Columns: rank, the axes, n (seeds), mean and standard deviation over the seeds of the selection score, mean test
     accuracy and mean training time in seconds per replicate; accuracies in percent. Grid points that cannot be
@@ -71,7 +71,7 @@ def summary_table(records: ExperimentRecords) -> pd.DataFrame:
     grid = read_grid(records)
     criterion = grid.criterion
     rows: list[dict[str, Any]] = []
-    for rank, configuration in enumerate(grid.ranked(), start=1):
+    for rank, configuration in grid.ranked():
         scores = 100 * configuration.scores(criterion)
         rows.append(
             {

@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from sweep.config import value_name
 from sweep.records import ExperimentRecords, ReplicateRecord
 
+# Means of the same scores in another order differ by this much at most.
+_ROUNDING = 1e-12
+
 
 @dataclass(frozen=True, kw_only=True)
 class Replicate:
@@ -111,9 +114,14 @@ class Grid:
         seeds = sorted({seed for point in compared for seed in point.replicates} - set(self.seeds))
         return {seed: sum(seed in point.replicates for point in compared) for seed in seeds}
 
-    def ranked(self) -> list[Configuration]:
-        """Gives the configurations by mean of the criterion, largest first; ties keep the order of the grid."""
-        return sorted(self.configurations, key=lambda configuration: -configuration.mean(self.criterion))
+    def ranked(self) -> list[tuple[int, Configuration]]:
+        """Gives each configuration with its rank by mean of the criterion, largest first.
+
+        Equal means have equal ranks (1, 1, 3) and keep the order of the grid.
+        """
+        means = np.array([configuration.mean(self.criterion) for configuration in self.configurations])
+        larger = len(means) - np.searchsorted(np.sort(means), means + _ROUNDING, side="right")
+        return sorted(zip((1 + larger).tolist(), self.configurations, strict=True), key=lambda ranked: ranked[0])
 
 
 def read_grid(records: ExperimentRecords) -> Grid:
