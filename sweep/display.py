@@ -21,6 +21,7 @@ from sweep.records import ExperimentRecords, Manifest
 _STEP_OVERHEAD_PARAMETERS = 40_000
 _SHOWN_TRIALS = 12
 _RANKED_ROWS = 30
+_LEFT_OUT_ROWS = 5
 
 
 class Lines:
@@ -201,15 +202,16 @@ def ranking(records: ExperimentRecords) -> RenderableType:
     """Gives the table for the end of a run: every configuration by the selection score, 80 columns wide."""
     from sweep.tables import summary_table
 
-    frame = summary_table(records)
+    frame, axes = summary_table(records), records.manifest.axes
     criterion = records.manifest.sweep.selection
     headings = ("#", "configuration", criterion.partition("_")[0], "test", "time")
     table = make_table(headings, names=["configuration"])
-    for row in frame.head(_RANKED_ROWS).to_dict("records"):
+    compared, left_out = frame[frame["rank"].notna()], frame[frame["rank"].isna()]
+    for row in compared.head(_RANKED_ROWS).to_dict("records"):
         spread = row[f"{criterion}_sd"]
         table.add_row(
             str(row["rank"]),
-            " ".join(str(row[axis]) for axis in records.manifest.axes),
+            " ".join(str(row[axis]) for axis in axes),
             f"{row[f'{criterion}_mean']:.2f}" + (f" ± {spread:.2f}" if math.isfinite(spread) else ""),
             f"{row['test_accuracy_mean']:.2f}",
             f"{row['train_time_s']:.1f}",
@@ -220,9 +222,14 @@ def ranking(records: ExperimentRecords) -> RenderableType:
         f"{score} and test accuracy in percent (mean{' ± standard deviation' if seeds > 1 else ''} of "
         f"{seeds} seed{'s' * (seeds > 1)}), seconds of training per model; ranked by {score}, never by test"
     )
-    if len(frame) > _RANKED_ROWS:
-        caption = f"... and {len(frame) - _RANKED_ROWS} more in the report; {caption}"
-    return Group(table, Text(caption, style="dim"))
+    if len(compared) > _RANKED_ROWS:
+        caption = f"... and {len(compared) - _RANKED_ROWS} more in the report; {caption}"
+    parts: list[RenderableType] = [table, Text(caption, style="dim")] if len(compared) else []
+    for row in left_out.head(_LEFT_OUT_ROWS).to_dict("records"):
+        parts.append(Text(f"not compared: {' '.join(str(row[axis]) for axis in axes)} ({row['note']})"))
+    if len(left_out) > _LEFT_OUT_ROWS:
+        parts.append(Text(f"... and {len(left_out) - _LEFT_OUT_ROWS} more that are not compared"))
+    return Group(*parts)
 
 
 def _score(metrics: Mapping[str, float]) -> str:

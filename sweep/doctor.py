@@ -12,6 +12,7 @@ from sweep.datasets import Dataset, load_dataset
 from sweep.errors import ExperimentError, StorageError, SweepError
 from sweep.plan import disk_estimate_gb, make_manifest, versions
 from sweep.records import Experiment, Manifest
+from sweep.report import choose_folder
 from sweep.storage import Storage
 
 
@@ -57,6 +58,7 @@ def examine(
     yield _finding("data set", dataset_line)
     yield _finding("storage", lambda: check_storage(experiment.storage))
     yield _finding("space", space_line)
+    yield _finding("report", lambda: f"would be written to {choose_folder(storage, [name], None)}")
 
 
 def check_versions(manifest: Manifest | None) -> str:

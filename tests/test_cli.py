@@ -107,10 +107,10 @@ def test_a_whole_sweep_prints_a_line_for_each_trial_and_writes_the_report(smoke_
     lines = (smoke_folder / "stderr.txt").read_text().splitlines()
     assert sum(line.startswith("[") for line in lines) == 27
     assert any(line.startswith("[27/27] ") for line in lines)
-    assert "report: reports/smoke/report.html" in (smoke_folder / "stdout.txt").read_text()
+    assert "report: experiments/smoke/report/report.html" in (smoke_folder / "stdout.txt").read_text()
     # The largest models come first, so that no long trial is left for the end.
     assert all("deep-" in line for line in lines if line.startswith(("[1/", "[2/", "[3/")))
-    with (smoke_folder / "reports" / "smoke" / "results.csv").open() as file:
+    with (smoke_folder / "experiments" / "smoke" / "report" / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
         "trial_id", "depth", "activation", "loss", "seed", "train_accuracy", "validation_accuracy",
@@ -118,7 +118,7 @@ def test_a_whole_sweep_prints_a_line_for_each_trial_and_writes_the_report(smoke_
     ]  # fmt: skip
     assert len(rows) == 27
     assert all(0 <= float(row["test_accuracy"]) <= 1 for row in rows)
-    with (smoke_folder / "reports" / "smoke" / "history.csv").open() as file:
+    with (smoke_folder / "experiments" / "smoke" / "report" / "history.csv").open() as file:
         history = list(csv.DictReader(file))
     assert list(history[0]) == [
         "trial_id", "depth", "activation", "loss", "seed", "epoch", "train_loss", "train_accuracy",
@@ -131,12 +131,9 @@ def test_ray_says_nothing_and_leaves_nothing_in_the_folder(smoke_folder: Path) -
     ours = r"python 3\.|starting Ray$|\d+ trials at a time|smoke: 27 of 27 trials to train|\[\d+/27\] "
     lines = (smoke_folder / "stderr.txt").read_text().splitlines()
     assert [line for line in lines if not re.match(ours, line)] == []
-    assert sorted(path.name for path in smoke_folder.iterdir()) == [
-        "experiments",
-        "reports",
-        "stderr.txt",
-        "stdout.txt",
-    ]
+    # All of it is in a folder that a clone of this repository ignores, so that a run leaves it clean.
+    assert sorted(path.name for path in smoke_folder.iterdir()) == ["experiments", "stderr.txt", "stdout.txt"]
+    assert "experiments/" in (Path(__file__).parents[1] / ".gitignore").read_text().split()
     assert os.stat(smoke_folder / "experiments" / "smoke").st_mode & 0o077 == 0
 
 
@@ -247,7 +244,7 @@ def test_the_users_own_grid_runs_on_their_own_data(tmp_path: Path) -> None:
     )
     finished = run_command("run", "grid.toml", cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
-    with (tmp_path / "reports" / "grid" / "results.csv").open() as file:
+    with (tmp_path / "experiments" / "grid" / "report" / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert {(row["depth"], row["learning_rate"]) for row in rows} == {
         (depth, rate) for depth in ("none", "tiny") for rate in ("0.01", "0.1")

@@ -51,7 +51,7 @@ def test_a_ranking_never_cuts_a_number_and_loses_no_letter_of_a_name(records: Ex
     assert all(cell_len(line) <= width for line in lines)
     text = "\n".join(lines)
     assert len(re.findall(r"91\.05 ± 0\.07 +90\.5\d +\d\.\d", text)) == 16
-    assert re.findall(r"^ {0,1}(\d+) ", text, re.MULTILINE) == [str(rank) for rank in range(1, 31)]
+    assert re.findall(r"^ {0,1}(\d+) ", text, re.MULTILINE) == ["1"] * 16 + ["17"] * 14
     # The column of names holds all of them, whatever lines it takes.
     start, end = lines[0].index("configuration"), lines[0].index("validation")
     rows = text.partition("... and 2 more")[0].splitlines()[1:]
@@ -102,3 +102,18 @@ def test_names_are_no_markup(name: str) -> None:
         f"warning: {name} is old",
         f"FAILED a-b: ValueError: {name} (trials/a-b/error.txt)",
     ]
+
+
+@pytest.mark.parametrize("lost", [1, 2, 8])
+def test_what_cannot_be_compared_is_said_in_words(tmp_path: Path, lost: int) -> None:
+    depths = [f"d{number}" for number in range(8)]
+    axes = {"depth": depths, "activation": ["relu"], "loss": ["hinge"]}
+    sweep = made_up_sweep(axes=axes, layers={name: [4] for name in depths}, seeds=[0, 1])
+    diverged = [(f"d{number}-relu-hinge", 1) for number in range(lost)]
+    experiment = write_experiment(tmp_path / "e", score, sweep=sweep, rng=np.random.default_rng(0), diverged=diverged)
+    lines = drawn(ranking(read_records(experiment)), 80)
+    assert not re.search("nan|None|NA", "\n".join(lines))
+    said = [line for line in lines if line.startswith("not compared: ")]
+    assert said == [f"not compared: d{number} (diverged for seed 1)" for number in range(min(lost, 5))]
+    assert ("... and 3 more that are not compared" in lines) == (lost == 8)
+    assert sum(bool(re.match(r"\d+ d\d", line)) for line in lines) == 8 - lost

@@ -2,6 +2,7 @@
 
 verbs.py     the verbs and their options
 output.py    what they print
+streams.py   where it is printed
 entry.py     runs the command and ends the process
 """
 

@@ -5,6 +5,7 @@ import os
 import sys
 from typing import NoReturn
 
+from sweep.cli.streams import lost_output, prepare_streams
 from sweep.cli.verbs import app
 from sweep.errors import SweepError
 
@@ -14,17 +15,17 @@ def main() -> NoReturn:
     # Nearly all that large libraries make as they are imported lives to the end: looking through it again and again
     # for garbage takes a report a fifth of its time.
     gc.set_threshold(10_000)
+    prepare_streams()
     try:
         execute()
     except SystemExit as ending:
         if not isinstance(ending.code, int):
             raise
         exit_code = ending.code
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:
+    if problem := lost_output():
+        print(f"error: standard output cannot be written: {problem}", file=sys.stderr)
         exit_code = exit_code or 1
+    sys.stderr.flush()
     # Everything is closed and written; what Python would do yet takes it a second after torch and Ray.
     os._exit(exit_code)
 

@@ -1,16 +1,20 @@
 """What the verbs print, for people or as JSON."""
 
+import contextlib
 import importlib.metadata
 import json
 import platform
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sweep as package
+from sweep.cli.streams import lost_output
 from sweep.config import AXES, SweepConfig, value_name
 from sweep.errors import SweepError, one_line
 from sweep.records import Experiment, list_experiments, read_records
+from sweep.report import write_report
 from sweep.storage import Storage
 
 if TYPE_CHECKING:
@@ -69,14 +73,27 @@ def print_list(storage: Storage, *, as_json: bool) -> None:
 
 
 def print_outcome(experiment: Experiment, out: Path) -> None:
-    """Prints the table of what is finished and writes the report."""
+    """Writes the report of what is finished, then prints its table.
+
+    Raises:
+        SweepError: if the report cannot be written.
+    """
     from sweep.display import make_console, ranking
-    from sweep.report import write_report
 
     records = read_records(experiment)
     if records.done:
+        page = write_report([experiment], out)
         make_console(least_width=44).print(ranking(records))
-        print(f"report: {write_report([experiment], out)}")
+        print_page(page)
+
+
+def print_page(page: Path) -> None:
+    """Prints where a report is; that it is there counts, not whether somebody reads so."""
+    with contextlib.suppress(ValueError, OSError):
+        page = page.relative_to(Path.cwd())
+    print(f"report: {page}")
+    if problem := lost_output():
+        print(f"warning: standard output cannot be written: {problem}", file=sys.stderr)
 
 
 def print_findings(findings: "Iterable[Finding]", when_ok: str) -> int:

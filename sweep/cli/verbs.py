@@ -3,7 +3,6 @@
 import os.path
 import shlex
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,13 +11,15 @@ from sweep.cli.output import (
     print_findings,
     print_list,
     print_outcome,
+    print_page,
     print_plan,
     print_status,
     print_versions,
 )
 from sweep.config import SweepConfig, check_experiment_name, load_sweep
-from sweep.errors import ConfigError
+from sweep.errors import ConfigError, SweepError, one_line
 from sweep.records import open_experiment
+from sweep.report import choose_folder, write_report
 from sweep.storage import open_storage
 
 _EXIT_CODES = (
@@ -82,6 +83,13 @@ SweepWords = Annotated[
 ]
 NameOption = Annotated[str | None, typer.Option(help="Name of the experiment; the sweep's name without it.")]
 ExtendOption = Annotated[bool, typer.Option("--extend", help="Add seeds or axis values to the experiment.")]
+OutOption = Annotated[
+    str | None,
+    typer.Option(
+        callback=_path,
+        help="Folder for the report, new, empty or of an older report; beside the experiment without it.",
+    ),
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="Print failures and the final result only.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -104,6 +112,7 @@ def run(
     data_dir: DataDirOption = None,
     extend: ExtendOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be trained; train nothing.")] = False,
+    out: OutOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Trains every grid point of a sweep that is not finished yet, then writes the report."""
@@ -113,7 +122,7 @@ def run(
     if dry_run:
         print_plan(sweep, data_dir)
     else:
-        _launch(sweep, storage, experiment_name, address, data_dir, quiet=quiet, extend=extend)
+        _launch(sweep, storage, experiment_name, address, data_dir, out, quiet=quiet, extend=extend)
 
 
 @app.command(help=f"Go on with an experiment.\n\n{_EXIT_CODES}")
@@ -123,13 +132,14 @@ def resume(
     address: AddressOption = None,
     data_dir: DataDirOption = None,
     failed: Annotated[bool, typer.Option("--failed", help="Run exactly the failed trials again.")] = False,
+    out: OutOption = None,
     quiet: QuietOption = False,
 ) -> None:
     """Trains what is left of an experiment, then writes the report."""
     experiment = open_experiment(open_storage(storage), name)
     manifest = experiment.read_manifest()
     assert manifest
-    _launch(manifest.sweep, storage, name, address, data_dir, quiet=quiet, only_failed=failed)
+    _launch(manifest.sweep, storage, name, address, data_dir, out, quiet=quiet, only_failed=failed)
 
 
 @app.command(
@@ -209,21 +219,11 @@ def verify(
 
 
 @app.command()
-def report(
-    names: list[str],
-    storage: StorageOption = "experiments",
-    out: Annotated[
-        str | None, typer.Option(callback=_path, help="Folder for the report; reports/NAME without it.")
-    ] = None,
-) -> None:
+def report(names: list[str], storage: StorageOption = "experiments", out: OutOption = None) -> None:
     """Write the report of one experiment, or of several side by side."""
-    from sweep.report import write_report
-
-    if out and "://" in out:
-        raise ConfigError(f"--out {out} is no folder; a report is written to this machine, copy it from there")
+    names = list(dict.fromkeys(names))
     experiments = [open_experiment(open_storage(storage), name) for name in names]
-    page = write_report(experiments, Path(out or f"reports/{'+'.join(names)}"))
-    print(f"report: {page}")
+    print_page(write_report(experiments, choose_folder(open_storage(storage), names, out)))
 
 
 def _split(words: list[str] | None) -> tuple[str, list[str]]:
@@ -239,6 +239,7 @@ def _launch(
     name: str,
     address: str | None,
     data_dir: str | None,
+    out: str | None,
     *,
     quiet: bool,
     extend: bool = False,
@@ -247,18 +248,26 @@ def _launch(
     from sweep.display import make_display
     from sweep.launch import Launch, resume_command, run_sweep
 
+    folder = choose_folder(open_storage(storage), [name], out).absolute()
     launch = Launch(
         storage=open_storage(storage),
         name=name,
-        command=shlex.join(["sweep", *sys.argv[1:]]),
+        command=one_line(shlex.join(["sweep", *sys.argv[1:]])),
         address=address,
         data_dir=data_dir,
+        out=str(folder) if out else None,
         extend=extend,
         only_failed=only_failed,
     )
     outcome = run_sweep(sweep, launch, make_display(quiet=quiet))
+    exit_code = outcome.exit_code
     if not outcome.signal_number and not outcome.problem:
-        print_outcome(launch.experiment, Path("reports") / name)
+        try:
+            print_outcome(launch.experiment, folder)
+        except SweepError as error:
+            again = shlex.join(["sweep", "report", name, "--storage", str(launch.storage), "--out", str(folder)])
+            print(f"error: {error}; all that is trained is kept, write its report with: {again}", file=sys.stderr)
+            exit_code = exit_code or 1
     if not outcome.complete:
         if outcome.problem:
             print(f"error: {outcome.problem}", file=sys.stderr)
@@ -266,4 +275,4 @@ def _launch(
         print(
             f"INCOMPLETE {outcome.done}/{outcome.total}{failed}; go on with: {resume_command(launch)}", file=sys.stderr
         )
-    sys.exit(outcome.exit_code)
+    sys.exit(exit_code)

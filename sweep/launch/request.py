@@ -18,6 +18,7 @@ class Launch:
         command: The command line, for manifest and report.
         address: Of the user's Ray cluster, None for a private one.
         data_dir: Folder of the data set, None for the cache.
+        out: Folder that the user wants the report in, None for the usual one.
         extend: Whether a larger sweep may add trials to an existing experiment.
         only_failed: Whether only failed trials are run.
     """
@@ -27,6 +28,7 @@ class Launch:
     command: str
     address: str | None = None
     data_dir: str | None = None
+    out: str | None = None
     extend: bool = False
     only_failed: bool = False
 
@@ -43,6 +45,7 @@ def resume_command(launch: Launch) -> str:
         ("--storage", str(launch.storage)),
         ("--address", launch.address),
         ("--data-dir", launch.data_dir),
+        ("--out", launch.out),
     ):
         if value and value != str(Path("experiments").absolute()):
             words += [option, value]

@@ -231,7 +231,8 @@ class _Run:
         ending.start()
         ending.join(1.0)  # the thread that was interrupted may hold what the display waits for
         advice = f"go on with: {resume_command(self._launch)}" if self._made else "nothing was trained"
-        os.write(2, f"{reason}; {advice}\n".encode())
+        with contextlib.suppress(OSError):  # nobody may be there to read it
+            os.write(2, f"{reason}; {advice}\n".encode(errors="replace"))
         os._exit(exit_code)
 
 
