@@ -14,6 +14,7 @@ from sweep.datasets import Dataset, data_files, file_states, load_dataset
 from sweep.errors import DatasetError, ExperimentError, ResourceError, StorageError, SweepError
 from sweep.plan import Worker, disk_estimate_gb, make_manifest, versions
 from sweep.records import DatasetRecord, Experiment, Manifest
+from sweep.report import choose_folder
 from sweep.storage import Storage
 
 
@@ -64,6 +65,7 @@ def examine(
         yield from (Finding(check="data set", ok=True, doubtful=True, text=doubt) for doubt in dataset.record.doubts)
     yield _finding("storage", lambda: check_storage(experiment.storage))
     yield _finding("space", space_line)
+    yield _finding("report", lambda: f"would be written to {choose_folder(storage, [name], None)}")
 
 
 def check_versions(manifest: Manifest | None) -> str:

@@ -42,7 +42,17 @@ def checked(tmp_path: Path, *overrides: str) -> dict[str, Finding]:
 
 def test_sweep_that_can_run_passes_every_check_and_nothing_is_written(tmp_path: Path) -> None:
     findings = checked(tmp_path)
-    assert list(findings) == ["versions", "Ray", "resources", "engine", "data set", "classes", "storage", "space"]
+    assert list(findings) == [
+        "versions",
+        "Ray",
+        "resources",
+        "engine",
+        "data set",
+        "classes",
+        "storage",
+        "space",
+        "report",
+    ]
     assert all(finding.ok for finding in findings.values())
     assert "SHA-256 eb07a083b60951e3" in findings["data set"].text
     assert list(tmp_path.iterdir()) == []

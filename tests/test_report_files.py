@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -145,10 +146,7 @@ def test_whoever_is_killed_while_writing_leaves_a_folder_that_the_next_report_ta
 
 def test_reports_of_0_1_0_are_known_as_reports(tmp_path):
     for name in ("mnist", "published"):
-        listed = (ROOT / "reports" / name / "SHA256SUMS").read_text()
-        assert "  report.html\n" in listed
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "SHA256SUMS").write_text(listed)
+        shutil.copytree(ROOT / "reports" / name, tmp_path / name)
         assert choose_folder(LocalStorage(tmp_path), ["e"], str(tmp_path / name)) == tmp_path / name
 
 
@@ -185,6 +183,21 @@ def test_where_the_storage_cannot_be_written_the_place_is_the_current_folder(tmp
     (tmp_path / "file").write_text("mine")
     with pytest.raises(StorageError, match=r"file.*--out"):
         choose_folder(unwritable, ["e"], "file")
+
+
+def test_a_link_in_an_experiment_leads_no_report_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "storage" / "e").mkdir(parents=True)
+    (tmp_path / "storage" / "e" / "report").symlink_to(tmp_path / "elsewhere")
+    assert choose_folder(LocalStorage(tmp_path / "storage"), ["e"], None) == Path("e-report")
+
+
+def test_a_users_folder_where_one_of_several_reports_would_go_is_refused(tmp_path):
+    (tmp_path / "out" / "b").mkdir(parents=True)
+    (tmp_path / "out" / "b" / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="holds other files"):
+        choose_folder(LocalStorage(tmp_path), ["a", "b"], str(tmp_path / "out"))
 
 
 def test_a_bucket_is_no_place_for_a_report(tmp_path):

@@ -16,7 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from sweep.figures.drawing import BAD, GOOD, NEUTRAL, Picture, broken, finish, panels, short, style, text_width
+from sweep.figures.drawing import BAD, GOOD, NEUTRAL, Picture, finish, panels, style
+from sweep.figures.labels import broken, line_count, short, text_width
 
 # Beyond these many classes there is no room for numbers, or for the names of the classes.
 _MOST_WITH_NUMBERS = 14
@@ -96,7 +97,7 @@ def wall(
     with style():
         left = 0.75 if titles else 0.05
         tile_in = (6.6 - left) / columns
-        under = 0.08 + 0.095 * max(text.count("\n") + 1 for text, _ in matrices)
+        under = 0.08 + 0.095 * line_count(text for text, _ in matrices)
         figure, grid = panels(6.6, rows * (tile_in + under), left=0, bottom=0, right=0, top=0)
         axes = grid[0, 0]
         height = 1 + under / tile_in

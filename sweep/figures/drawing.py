@@ -6,8 +6,6 @@ light and a dark page alike. Nothing here uses pyplot or its global state.
 
 import io
 import re
-import textwrap
-import unicodedata
 import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +37,6 @@ _SCHEMES = (
     ("#ee7733", "#009988", "#7f7fd5", "#cc3311", "#33bbee", "#999999"),
 )
 _MARKERS = "osD^vP*X<>"
-_MOST_LINES = 8
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 
 _STYLE = {
@@ -85,7 +82,7 @@ class Picture:
     """A finished picture.
 
     Attributes:
-        name: Of its file, and prefix of the ids in it; letters, digits, `_` and `-`.
+        name: Of its file, and prefix of the ids in it; letters, digits, `_`, `.` and `-`.
         svg: An `<svg>` element whose ink is `currentColor`.
         title: What it shows, in words.
         width_px: At which it is meant to be read.
@@ -190,47 +187,12 @@ def panels(
     return figure, grid
 
 
-def text_width(texts: Iterable[str], size: float = 8) -> float:
-    """Gives the room in inches that the longest line of some texts needs, on the generous side."""
-    return max((_letters(line) for text in texts for line in text.split("\n")), default=0) * 0.58 * size / 72
-
-
-def short(name: str, most: int = 40) -> str:
-    """Gives a name that is too long for a picture without its middle: names differ at their ends."""
-    half = (most - 1) // 2
-    return name if len(name) <= most else f"{name[:half]}…{name[-half:]}"
-
-
-def folded(name: str, width: int = 56) -> str:
-    """Gives the name of a configuration over several lines."""
-    return "\n".join(textwrap.wrap(name, width, max_lines=4, placeholder=" …", break_on_hyphens=False)) or name
-
-
-def broken(level: str, width: int = 14) -> str:
-    """Gives a long level over several lines: before what a twin adds, and after underscores."""
-    lines: list[str] = []
-    for number, part in enumerate(level.split(" = ")):
-        line = "= " if number else ""
-        for word in re.findall("[^_ ]+[_ ]*|[_ ]+", short(part)):
-            if line.strip("= ") and len(line) + len(word.rstrip()) > width:
-                lines.append(line.rstrip())
-                line = ""
-            line += word
-        lines.append(line)
-    return "\n".join(lines if len(lines) <= _MOST_LINES else [*lines[:_MOST_LINES], "…"])
-
-
 def legend(where: Axes | Figure, entries: Iterable[tuple[Artist, str]], **options: Any) -> None:
     """Adds a legend; matplotlib itself would leave out a name that begins with an underscore."""
     artists, names = zip(*entries, strict=True)
     box = where.legend(artists, ["-"] * len(artists), **options)
     for text, name in zip(box.get_texts(), names, strict=True):
         text.set_text(name)
-
-
-def _letters(line: str) -> float:
-    """The length of a line, in letters of the width of Latin ones."""
-    return sum(1.75 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in line)
 
 
 def finish(figure: Figure, *, name: str, title: str) -> Picture:
@@ -260,8 +222,9 @@ def _small(svg: str, name: str, title: str, width_px: int, height_px: int) -> st
     The picture is read as XML and written anew, so a text in it stays a text whatever it says.
     """
     drawn = ET.fromstring(svg)
-    references = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
-    ids = {old: f"{name}-{number}" for number, old in enumerate(sorted(references))}
+    values = " ".join(value for element in drawn.iter() for value in element.attrib.values())
+    used = {element.get("id") for element in drawn.iter()} & set(re.findall(r"#([^)\s]+)", values))
+    ids = {old: f"{name}-{number}" for number, old in enumerate(sorted(filter(None, used)))}
     for parent in drawn.iter():
         parent.tag = parent.tag.rpartition("}")[2]
         parent.text, parent.tail = (text if text and text.strip() else None for text in (parent.text, parent.tail))

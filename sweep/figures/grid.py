@@ -14,21 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from sweep.figures.drawing import (
-    BAD,
-    INK,
-    NEUTRAL,
-    Palette,
-    Picture,
-    broken,
-    finish,
-    legend,
-    panels,
-    percent_axis,
-    short,
-    style,
-    text_width,
-)
+from sweep.figures.drawing import BAD, INK, NEUTRAL, Palette, Picture, finish, legend, panels, percent_axis, style
+from sweep.figures.labels import broken, line_count, short, text_width
 
 _WIDTH = 6.6
 
@@ -54,10 +41,10 @@ def heat_map(
     known = every[np.isfinite(every)]
     norm = Normalize(known.min(), known.max() if np.ptp(known) else known.min() + 1e-4)
     colours = colormaps["cividis"]
-    rows = [short(row) for row in rows]
+    rows, columns = [short(row) for row in rows], [broken(level, 9) for level in columns]
     titles = [broken(title, 9 * len(columns)) for title in facets]
     with style():
-        left, under = text_width(rows) + 0.12, 0.12 + 0.13 * max(broken(level, 9).count("\n") + 1 for level in columns)
+        left, under = text_width(rows) + 0.12, 0.12 + 0.13 * line_count(columns)
         figure, axes_grid = panels(
             max(min(_WIDTH, left + 0.9 * len(columns) * len(facets)), 3.2),
             0.38 * len(rows) + under + 0.67 + _above(titles),
@@ -69,32 +56,14 @@ def heat_map(
         )
         grid = axes_grid[0]
         mesh = None
-        for axes, (title, cells) in zip(grid, facets.items(), strict=True):
+        for axes, title, (facet, cells) in zip(grid, titles, facets.items(), strict=True):
             mesh = axes.pcolormesh(np.ma.masked_invalid(cells), cmap=colours, norm=norm, edgecolors="none")
-            for (row, column), value in np.ndenumerate(cells):
-                dark = np.isfinite(value) and norm(value) < 0.55
-                axes.text(
-                    column + 0.5,
-                    row + 0.5,
-                    f"{100 * value:.2f}" if np.isfinite(value) else "–",
-                    ha="center",
-                    va="center",
-                    fontsize=7.5,
-                    color=INK if not np.isfinite(value) else "#ffffff" if dark else "#000000",
-                )
-                if (title, row, column) in marked:
-                    axes.plot(
-                        np.array([0.04, 0.96, 0.96, 0.04, 0.04]) + column,
-                        np.array([0.05, 0.05, 0.95, 0.95, 0.05]) + row,
-                        color=BAD,
-                        linewidth=2,
-                    )
-            axes.set_xticks(np.arange(len(columns)) + 0.5, [broken(level, 9) for level in columns], fontsize=7)
+            _write_cells(axes, cells, norm, framed=[(row, column) for at, row, column in marked if at == facet])
+            axes.set_xticks(np.arange(len(columns)) + 0.5, columns, fontsize=7)
             axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
             axes.tick_params(length=0)
             axes.set_ylim(len(rows), 0)
             axes.spines[:].set_visible(False)
-        for axes, title in zip(grid, titles, strict=True):
             axes.set_title(title)
         width, height = figure.get_size_inches()
         place = figure.add_axes((left / width, 0.42 / height, 1 - (left + 0.08) / width, 0.1 / height))
@@ -129,7 +98,7 @@ def learning_curves(curves: Sequence[Curve], *, palette: Palette) -> Picture:
             0.82 + _above(titles) + 1.3 * len(rows),
             rows=len(rows),
             columns=len(columns),
-            left=0.49 + 0.13 * max(label.count("\n") + 1 for label in labels),
+            left=0.49 + 0.13 * line_count(labels),
             bottom=0.85,
             top=_above(titles) - 0.03,
             share_x=True,
@@ -229,9 +198,30 @@ def cost(points: Sequence[Cost], *, labels: Mapping[str, str], score: str, palet
         return finish(figure, name="cost", title=f"Mean {score} against training time and parameters")
 
 
+def _write_cells(axes: Axes, cells: NDArray[np.float64], norm: Normalize, framed: Collection[tuple[int, int]]) -> None:
+    for (row, column), value in np.ndenumerate(cells):
+        dark = np.isfinite(value) and norm(value) < 0.55
+        axes.text(
+            column + 0.5,
+            row + 0.5,
+            f"{100 * value:.2f}" if np.isfinite(value) else "–",
+            ha="center",
+            va="center",
+            fontsize=7.5,
+            color=INK if not np.isfinite(value) else "#ffffff" if dark else "#000000",
+        )
+        if (row, column) in framed:
+            axes.plot(
+                np.array([0.04, 0.96, 0.96, 0.04, 0.04]) + column,
+                np.array([0.05, 0.05, 0.95, 0.95, 0.05]) + row,
+                color=BAD,
+                linewidth=2,
+            )
+
+
 def _above(titles: Sequence[str]) -> float:
     """Room in inches for titles of panels."""
-    return 0.13 + 0.15 * max(title.count("\n") + 1 for title in titles)
+    return 0.13 + 0.15 * line_count(titles)
 
 
 def _limit(axes: Axes, curves: Sequence[Curve]) -> None:

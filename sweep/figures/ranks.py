@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from matplotlib.ticker import MaxNLocator
 
-from sweep.figures.drawing import GOOD, INK, NEUTRAL, Picture, finish, folded, panels, style, text_width
+from sweep.figures.drawing import GOOD, INK, NEUTRAL, Picture, finish, panels, style
+from sweep.figures.labels import folded, line_count, text_width
 
 
 def critical_difference_diagram(
@@ -14,7 +15,7 @@ def critical_difference_diagram(
     order = sorted(range(len(names)), key=lambda k: average_ranks[k])
     place = {k: y for y, k in enumerate(order)}
     names = [folded(name) for name in names]
-    row_in = 0.08 + 0.12 * max(name.count("\n") + 1 for name in names)
+    row_in = 0.08 + 0.12 * line_count(names)
     with style():
         left = text_width(names) + 0.1
         figure, grid = panels(6.6, 0.6 + row_in * len(names), left=left, bottom=0.45, right=0.2 + 0.1 * len(groups))

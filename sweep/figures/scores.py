@@ -6,25 +6,14 @@ Scores come in [0, 1] and are shown in percent, differences in percentage points
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from sweep.figures.drawing import (
-    BAD,
-    GOOD,
-    INK,
-    NEUTRAL,
-    Palette,
-    Picture,
-    broken,
-    finish,
-    folded,
-    legend,
-    panels,
-    percent_axis,
-    style,
-    text_width,
-)
+from sweep.figures.drawing import BAD, GOOD, INK, NEUTRAL, Palette, Picture, finish, legend, panels, percent_axis, style
+from sweep.figures.labels import broken, folded, line_count, text_width
 
 _WIDTH = 6.6
 
@@ -45,7 +34,7 @@ def ranking(bars: Sequence[Bar], *, score: str, name: str = "ranking") -> Pictur
     """Draws means with intervals and the values of single seeds, best on top; strong ones are filled."""
     with style():
         names = [folded(bar.name) for bar in bars]
-        row_in = 0.07 + 0.12 * max(name.count("\n") + 1 for name in names)
+        row_in = 0.07 + 0.12 * line_count(names)
         figure, grid = panels(_WIDTH, 0.55 + row_in * len(bars), left=text_width(names) + 0.1, bottom=0.45)
         axes = grid[0, 0]
         for y, bar in enumerate(bars):
@@ -103,7 +92,7 @@ def interactions(
     columns = min(len(pairs), 3)
     rows = math.ceil(len(pairs) / columns)
     legend_lines = max(sum(broken(b, 22).count("\n") + 1 for b in {b for _, b in means}) for _, _, means in pairs)
-    tick_lines = max(broken(_value(along, a), 10).count("\n") + 1 for along, _, means in pairs for a, _ in means)
+    tick_lines = line_count(broken(_value(along, a), 10) for along, _, means in pairs for a, _ in means)
     upright = any(len({a for a, _ in means}) > 4 for _, _, means in pairs)
     below = 0.3 + 0.16 * legend_lines + (0.9 if upright else 0.12 * tick_lines)
     with style():
@@ -119,34 +108,10 @@ def interactions(
             share_y=True,
         )
         for axes, (along, lines, means) in zip(grid.ravel(), pairs, strict=False):
-            xs, drawn = list(dict.fromkeys(level for level, _ in means)), []
-            for level in dict.fromkeys(level for _, level in means):
-                ys = [means.get((x, level), math.nan) for x in xs]
-                (line,) = axes.plot(
-                    range(len(xs)),
-                    ys,
-                    color=palette.colour(lines, level),
-                    marker=palette.marker(lines, level),
-                    linestyle=palette.dash(lines, level),
-                    markersize=4.5,
-                )
-                drawn.append((line, broken(level, 22)))
-            axes.set_xticks(
-                range(len(xs)), [broken(_value(along, x), 10) for x in xs], rotation=0 if len(xs) <= 4 else 90
-            )
-            axes.set_xlim(-0.3, len(xs) - 0.7)
-            axes.set_title(f"{along} × {lines}".replace("_", " "))
-            axes.grid(axis="y")
-            legend(
-                axes,
-                drawn,
-                loc="lower center",
-                bbox_to_anchor=(0.5, -(below - 0.02) / 1.75),
-                handlelength=2.6,
-                borderpad=0,
-                borderaxespad=0,
-            )
-            percent_axis(axes)
+            drawn = _lines(axes, along, lines, means, palette)
+            place = (0.5, -(below - 0.02) / 1.75)
+            options: dict[str, Any] = {"handlelength": 2.6, "borderpad": 0, "borderaxespad": 0}
+            legend(axes, drawn, loc="lower center", bbox_to_anchor=place, **options)
         for axes in grid.ravel()[len(pairs) :]:
             axes.set_axis_off()
         for axes in grid[:, 0]:
@@ -197,6 +162,31 @@ def reproduction(rows: Sequence[Published]) -> Picture:
         ]
         legend(figure, handles, loc="lower center", ncols=4, borderaxespad=0.2)
         return finish(figure, name="reproduction", title="Published accuracies beside our prediction intervals")
+
+
+def _lines(
+    axes: Axes, along: str, lines: str, means: Mapping[tuple[str, str], float], palette: Palette
+) -> list[tuple[Artist, str]]:
+    """Draws a line for each level of an axis along the levels of another; gives the lines with their names."""
+    xs = list(dict.fromkeys(level for level, _ in means))
+    drawn: list[tuple[Artist, str]] = []
+    for level in dict.fromkeys(level for _, level in means):
+        (line,) = axes.plot(
+            range(len(xs)),
+            [means.get((x, level), math.nan) for x in xs],
+            color=palette.colour(lines, level),
+            marker=palette.marker(lines, level),
+            linestyle=palette.dash(lines, level),
+            markersize=4.5,
+        )
+        drawn.append((line, broken(level, 22)))
+    names = [broken(_value(along, x), 10) for x in xs]
+    axes.set_xticks(range(len(xs)), names, rotation=0 if len(xs) <= 4 else 90)
+    axes.set_xlim(-0.3, len(xs) - 0.7)
+    axes.set_title(f"{along} × {lines}".replace("_", " "))
+    axes.grid(axis="y")
+    percent_axis(axes)
+    return drawn
 
 
 def _value(axis: str, level: str) -> str:

@@ -105,7 +105,9 @@ def _default_folder(storage: Storage, names: Sequence[str]) -> Path:
         folder = storage.folder(f"{names[0]}/report" if len(names) == 1 else f"reports/{_joined(names)}")
         with contextlib.suppress(StorageError):
             folder.check_writable()
-            return folder.root
+            # An experiment from somebody else may have a link there, to lead a report elsewhere.
+            if not folder.root.is_symlink():
+                return folder.root
     return Path(f"{_joined(names)}-report")
 
 

@@ -69,8 +69,8 @@ def _scores(analyses: Mapping[str, Analysis]) -> Section:
         "Scores side by side",
         [
             note(
-                "In brackets the rank by the experiment's own criterion; twins share it. Test accuracy took no part. "
-                + more
+                "In brackets the rank by the experiment's own criterion; twins and equal means share it. Test accuracy "
+                "took no part. " + more
             ),
             Table(
                 name="side-by-side",

@@ -188,7 +188,7 @@ def _doubts(analysis: Analysis) -> Sentence | None:
         doubts.append(f"the selected configuration never predicts {names}{which}")
     if not doubts:
         return None
-    return Sentence(topic="doubts", text=f"**Doubtful:** {'; '.join(doubts)}.", numbers=numbers)
+    return Sentence(topic="doubts", text=f"{bold('Doubtful:')} {'; '.join(doubts)}.", numbers=numbers)
 
 
 def _what_matters(analysis: Analysis, numbers: Numbers) -> str:
