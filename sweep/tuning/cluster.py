@@ -147,11 +147,11 @@ class Cluster:
     def _start(self, folder: Path) -> None:
         import ray
 
-        self._guard = Guard(folder)
         # Ray's processes listen on all interfaces; the token never leaves their environment.
         self._authenticate({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
         memory = machine.memory_bytes()
         try:
+            self._guard = Guard(folder)
             with without_onlookers():
                 ray.init(
                     address="local",
