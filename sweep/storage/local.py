@@ -26,6 +26,7 @@ _REMEDIES = {
     errno.EPERM: f"the operation is not permitted; make it writable or {_ELSEWHERE}",
     errno.EROFS: f"the file system is read-only; {_ELSEWHERE}",
     errno.ENOTDIR: f"a part of the path is a file; {_ELSEWHERE}",
+    errno.EEXIST: f"a file, or a link to nothing, is where a folder should be; {_ELSEWHERE}",
     errno.EISDIR: f"a folder is where a file should be; move it away or {_ELSEWHERE}",
     errno.ENAMETOOLONG: f"the path is too long; {_ELSEWHERE}",
     errno.ELOOP: f"its symbolic links lead in a circle; {_ELSEWHERE}",
@@ -45,7 +46,7 @@ class LocalStorage(Storage):
     def __init__(self, root: str | os.PathLike[str]) -> None:
         with _explained(Path(root)):
             self.root = Path(root).absolute()
-        self._seen = False
+        self._seen = False  # whether the root was there, and must stay
 
     def __str__(self) -> str:
         return str(self.root)

@@ -84,7 +84,6 @@ class Cluster:
         self._on_lost = on_lost
         self.warning = ""
         self._environment_before: dict[str, str | None] = {}
-        self._folder: Path | None = None
         self._guard: Guard | None = None
         self._watch: Watch | None = None
         os.environ |= {key: os.environ.get(key, value) for key, value in _QUIET.items()}
@@ -98,8 +97,13 @@ class Cluster:
         head = find_head(self._address) if self._address else None
         if not head:
             check_machine()
-        self._folder = make_folder()
-        tempfile.tempdir = str(self._folder)  # of this process too: what is in it goes, however this process ends
+        folder = make_folder()
+        try:
+            self._guard = Guard(folder)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise not_started(error, folder) from error
+        tempfile.tempdir = str(folder)  # of this process too: what is in it goes, however this process ends
         import ray
 
         # It tells its cluster the command line, and fails over letters that are not UTF-8.
@@ -107,7 +111,7 @@ class Cluster:
         if head:
             self._join(head)
         else:
-            self._start(self._folder)
+            self._start(folder)
         logging.getLogger("ray").setLevel(logging.ERROR)
         ray._private.worker._worker_logs_enabled = False  # log_to_driver leaves what raylets say of lost nodes
         # Its tracebacks of lost workers say less than our line about the same trial.
@@ -126,8 +130,6 @@ class Cluster:
             ray.shutdown()
         if self._guard:
             self._guard.release()
-        elif self._folder:
-            shutil.rmtree(self._folder, ignore_errors=True)
         tempfile.tempdir = None
         self._authenticate(self._environment_before)
 
@@ -148,7 +150,6 @@ class Cluster:
     def _start(self, folder: Path) -> None:
         import ray
 
-        self._guard = Guard(folder)
         # Ray's processes listen on all interfaces; the token never leaves their environment.
         self._authenticate({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
         memory = machine.memory_bytes()

@@ -2,8 +2,8 @@
 
 Ray's own processes can outlive a driver that was killed (`gcs_server` by minutes). The driver starts this guard
 before Ray and holds the other end of its standard input: when that closes, the driver is gone. Only processes that
-the driver started are ended: they carry a mark in their environment, or are children of one that does. Then Ray's
-folder is removed.
+the driver started are ended: they carry a mark in their environment, or are children of one that does. Then the
+folder of the driver and its Ray is removed.
 
 Runs as a program of its own: `python guard.py MARK FOLDER`. Imports the standard library and psutil only.
 """
@@ -25,7 +25,7 @@ class Guard:
     """The driver's side: starts the guard, marks what the driver starts from then on, and lets it go.
 
     Args:
-        folder: Of Ray; it is removed at the end.
+        folder: Of the driver and its Ray; it is removed at the end.
     """
 
     def __init__(self, folder: Path) -> None:

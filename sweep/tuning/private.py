@@ -30,7 +30,7 @@ _VARIABLES = ("RAY_TMPDIR", "TMPDIR", "XDG_RUNTIME_DIR")
 
 
 def make_folder() -> Path:
-    """Makes a folder for a private Ray that only this user can enter.
+    """Makes a folder that only this user can enter, for a private Ray and for what this process writes meanwhile.
 
     Raises:
         ResourceError: if there is no place for one.
