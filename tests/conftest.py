@@ -13,7 +13,6 @@ from sweep.datasets import Dataset, load_dataset
 from sweep.records import Experiment
 from sweep.storage import LocalStorage
 
-
 # What a fixture starts decides how the tests that ask for it are marked; `scripts/test --quick` leaves these out.
 _MARKS = {
     "smoke_folder": "slow",

@@ -44,6 +44,7 @@ def test_mnist_is_unpacked_once_and_split_as_asked(cache: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_several_threads_unpack_at_once_and_all_read_whole_files(cache: Path) -> None:
     hashes: list[str] = []
     threads = [threading.Thread(target=lambda: hashes.append(load_dataset("mnist").sha256)) for _ in range(3)]
@@ -79,6 +80,7 @@ def test_a_truncated_packed_file_is_named_with_its_hash() -> None:
         unpack(packed[: len(packed) // 2], "some.xz", "abc")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "kind"), [("mnist", "MNIST"), ("fashion_mnist", "FashionMNIST"), ("kmnist", "KMNIST")]
 )
