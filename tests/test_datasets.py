@@ -63,6 +63,7 @@ def test_several_threads_unpack_at_once_and_all_read_whole_files(cache: Path) ->
     assert len(set(hashes)) == 1
 
 
+@pytest.mark.slow
 def test_a_broken_file_in_the_cache_is_unpacked_again(cache: Path) -> None:
     expected = load_dataset("mnist").sha256
     file = cache / "MNIST" / "raw" / "train-labels-idx1-ubyte"
@@ -70,6 +71,7 @@ def test_a_broken_file_in_the_cache_is_unpacked_again(cache: Path) -> None:
     assert load_dataset("mnist").sha256 == expected
 
 
+@pytest.mark.slow
 def test_a_broken_file_of_the_user_is_named_with_its_hash_and_left_alone(tmp_path: Path) -> None:
     load_dataset("mnist", data_dir=str(tmp_path))
     file = tmp_path / "MNIST" / "raw" / "t10k-labels-idx1-ubyte"

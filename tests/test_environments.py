@@ -130,6 +130,7 @@ def test_a_source_that_is_not_installed_trains_by_itself_and_when_killed_leaves_
     assert within_a_minute(lambda: not list(short.iterdir()))
 
 
+@pytest.mark.slow
 def test_mnist_is_read_where_no_cache_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = load_dataset("mnist", validation_size=100)
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null/cache")

@@ -68,6 +68,7 @@ def test_files_are_whole_and_scores_are_those_of_the_weights(
     assert len(bad) == sum(STATES[name][1:])  # a trial that is not finished is said to be so
 
 
+@pytest.mark.slow
 def test_one_report_and_all_side_by_side_are_written(folder: Path) -> None:
     finished = run_command("report", *NAMES, "--out", "side by side", cwd=folder)
     assert finished.returncode == 0, finished.stderr

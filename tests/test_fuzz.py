@@ -29,7 +29,7 @@ from sweep.cli.entry import execute
 # Warnings are no tracebacks.
 pytestmark = pytest.mark.filterwarnings("default")
 FIXTURE = Path(__file__).parent / "experiments_of_0_1_0"
-EXAMPLES = int(os.environ.get("SWEEP_FUZZ_EXAMPLES", "240"))
+EXAMPLES = int(os.environ.get("SWEEP_FUZZ_EXAMPLES", "120"))
 LONGEST_S = 60
 
 

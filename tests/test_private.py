@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from elsewhere import allowed
 
-from sweep.errors import ResourceError
+from sweep.errors import ResourceError, one_line
 from sweep.tuning import private
 
 LONG = "a" * 90
@@ -47,7 +47,7 @@ def test_a_place_that_is_unfit_is_left_for_the_next_one_or_named(
     places.setenv("TMPDIR", str(given))
     with pytest.raises(ResourceError) as error:
         private.make_folder()
-    assert str(given) in str(error.value)
+    assert one_line(str(given)) in str(error.value)
     assert "set TMPDIR" in str(error.value)
     with tempfile.TemporaryDirectory(dir="/tmp") as place:
         places.setattr(private, "_PLACES", (place,))
@@ -76,6 +76,7 @@ def test_what_the_logs_say_of_the_end_is_told(tmp_path: Path, log: str) -> None:
     assert "(Timed out at last)" in str(private.not_started(RuntimeError("Timed out\nat last"), tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("within", "says"),
     [

@@ -68,6 +68,7 @@ def test_a_damaged_manifest_is_refused_and_left_alone(experiment: Experiment, ma
     assert experiment.storage.read("manifest.json") == changed
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_of_a_manifest_is_found(experiment: Experiment, manifest: Manifest) -> None:
     experiment.write_manifest(dataclasses.replace(manifest, trials=manifest.trials[:1], fingerprint={"one": 0.1 + 0.2}))
     file = Path(str(experiment.storage), "manifest.json")

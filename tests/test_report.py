@@ -178,6 +178,7 @@ def test_the_published_protocol_is_put_beside_the_published_table(tmp_path, rng)
     assert "published accuracies lie inside our 95 % prediction interval" in readme
 
 
+@pytest.mark.slow
 def test_an_unfinished_experiment_says_so_first_and_on_top(tmp_path, rng):
     experiment = write_experiment(
         tmp_path / "e",
@@ -249,6 +250,7 @@ def test_a_report_says_what_cannot_be_said_instead_of_failing(case, tmp_path, rn
     check_report(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_later_report_in_the_same_folder_leaves_nothing_of_the_earlier(tmp_path, rng):
     axes = {"depth": ["shallow", "deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]}
     wide = write_experiment(tmp_path / "wide", score, rng=rng, sweep=made_up_sweep(axes=axes), test_size=50)
@@ -354,6 +356,7 @@ def test_hostile_names_are_only_text(tmp_path, rng):
     assert "<script>alert" not in page
 
 
+@pytest.mark.slow
 def test_several_experiments_stand_side_by_side(tmp_path, rng):
     axes = {"depth": ["shallow", "deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]}
     sweeps = [
@@ -479,6 +482,7 @@ def test_the_sweep_file_of_a_report_is_read_again_as_the_sweep(tmp_path, rng):
     assert SweepConfig.from_json(tomllib.loads(code)) == sweep
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["", "published"])
 def test_an_interval_of_an_accuracy_ends_where_accuracies_end(tmp_path, rng, protocol):
     def far_apart(point, seed):

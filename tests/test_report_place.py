@@ -70,6 +70,7 @@ def test_a_place_that_cannot_be_used_is_one_line_before_anything_is_trained(
         assert sweep("report", "half_done", "--out", proposed)[0] == 0
 
 
+@pytest.mark.slow
 def test_the_report_is_beside_the_experiment_which_stays_one(sweep: Run, storage: Path) -> None:
     code, shown, _ = sweep("resume", "finished", "--storage", "all")
     assert (code, shown.splitlines()[-1]) == (0, "report: all/finished/report/report.html")
@@ -94,6 +95,7 @@ def test_the_user_may_say_where(sweep: Run, tmp_path: Path, storage: Path, verb:
     assert not (storage / "finished" / "report").exists()
 
 
+@pytest.mark.slow
 def test_a_run_may_start_where_nothing_can_be_written(storage: Path) -> None:
     finished = run_command("resume", "finished", "--storage", str(storage), cwd=Path("/proc"))
     assert finished.returncode == 0, finished.stderr

@@ -42,7 +42,7 @@ def cache_folder() -> Path:
     try:
         return Path.home() / ".cache" / "sweep"
     except RuntimeError:
-        return Path("/nonexistent/.cache/sweep")
+        return Path(os.devnull, "sweep")
 
 
 def idx_files(kind: str, data_dir: str | None) -> list[Path]:

@@ -90,7 +90,7 @@ class Cluster:
         try:
             Path.home()
         except RuntimeError:
-            os.environ["HOME"] = "/nonexistent"  # Ray's modules ask for it as they are imported, and use it for nothing
+            os.environ["HOME"] = os.devnull  # Ray's modules ask for it as they are imported, and use it for nothing
         import ray  # noqa: F401  (before whatever other threads import: on entering, Ray's processes start at once)
 
     def __enter__(self) -> "Cluster":
