@@ -14,6 +14,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -80,14 +81,17 @@ def _found(device: str) -> str | None:
 def _ask(device: str) -> tuple[str | None, bool]:
     """Gives what a child finds, and whether it will find the same another time."""
     try:
-        child = subprocess.run(
-            [sys.executable, "-c", _PROGRAM, device, *map(str, sys.path)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_WITHIN_S,
-        )
+        # What torch leaves in the folder for temporary files goes with it.
+        with tempfile.TemporaryDirectory(prefix="sweep-check-") as scratch:
+            child = subprocess.run(
+                [sys.executable, "-c", _PROGRAM, device, *map(str, sys.path)],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_WITHIN_S,
+                env={**os.environ, "TMPDIR": scratch},
+            )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"its self-check on {device} cannot be made: {error}", False
     try:

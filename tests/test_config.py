@@ -388,7 +388,7 @@ def read_or_refused(read: Callable[[], SweepConfig]) -> SweepConfig | None:
 _VALUES = st.recursive(
     st.one_of(
         st.integers(),
-        st.floats(),
+        st.floats(allow_subnormal=False),
         st.booleans(),
         st.text(max_size=8),
         st.sampled_from(["deep", "relu", 2**63, 10**400]),

@@ -50,7 +50,7 @@ def test_full_disk_stops_the_sweep_and_harms_nothing(small_disk: Case, cluster: 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "number"),
-    [("checkpoint-0003-*", errno.EIO), ("predictions.npz", errno.ESTALE), ("done.json", errno.ENOTCONN)],
+    [("checkpoint-000003-*", errno.EIO), ("predictions.npz", errno.ESTALE), ("done.json", errno.ENOTCONN)],
 )
 def test_an_error_of_the_disk_or_its_network_stops_the_sweep_and_blames_no_trial(
     case: Case, cluster: str, truth: dict[str, Numbers], file: str, number: int
