@@ -3,6 +3,7 @@ import io
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -454,16 +455,22 @@ def test_an_experiment_is_found_under_whatever_name_its_folder_has(written: Path
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_a_folder_that_cannot_be_looked_into_hides_no_other(written: Path) -> None:
-    (written.parent / "lost+found").mkdir(mode=0o700)
-    for folder in (written.parent, *written.parents[1:4]):
-        folder.chmod(0o755)
+def test_a_folder_that_cannot_be_looked_into_hides_no_other() -> None:
+    # Not below pytest's own folder, which only its owner can enter.
+    with tempfile.TemporaryDirectory() as place:
+        os.chmod(place, 0o755)
+        shutil.copytree(WRITTEN / "finished", Path(place, "finished"))
+        Path(place, "lost+found").mkdir(mode=0o700)
+        assert _seen_by_somebody_else(place) == 0
+
+
+def _seen_by_somebody_else(place: str) -> int:
     child = os.fork()
     if child == 0:
         code = 1
         try:
             os.setuid(65534)
-            code = int(list_experiments(LocalStorage(written.parent)) != ["finished", "lost+found"])
+            code = int(list_experiments(LocalStorage(place)) != ["finished", "lost+found"])
         finally:
             os._exit(code)  # whatever happens, or the child would go on as a second runner of the tests
-    assert os.waitpid(child, 0)[1] == 0
+    return os.waitpid(child, 0)[1]
