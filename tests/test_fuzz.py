@@ -13,6 +13,8 @@ import shutil
 import signal
 import sys
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -374,8 +376,12 @@ def harm(draw: st.DrawFn, experiment: Path) -> None:
     file = draw(st.sampled_from([file for file in files if file.name.partition("-")[0] == kind]))
     knowing = KNOWING.get(file.name, change_checkpoint if file.suffix == ".pt" else change_bytes)
     way = knowing if draw(st.integers(0, 3)) else draw(st.sampled_from(ANY))
-    with contextlib.suppress(ValueError, OSError, KeyError, TypeError, AttributeError, RuntimeError):
-        way(draw, file)  # what is damaged already cannot always be damaged knowingly
+    # What is damaged already cannot always be damaged knowingly.
+    with contextlib.suppress(
+        *(ValueError, OSError, EOFError, KeyError, TypeError, AttributeError, RuntimeError),
+        *(NotImplementedError, zipfile.BadZipFile, zlib.error),
+    ):
+        way(draw, file)
 
 
 @fuzz(0.3)
