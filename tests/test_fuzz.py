@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import HealthCheck, Phase, assume, example, given, settings
 from hypothesis import strategies as st
 
 from sweep.cli.entry import execute
@@ -40,6 +40,8 @@ def fuzz(share: float) -> settings:
     return settings(
         max_examples=max(1, round(share * EXAMPLES)),
         derandomize="SWEEP_FUZZ_EXAMPLES" not in os.environ,
+        # No smaller example is looked for: it takes minutes, and what was drawn is printed.
+        phases=[Phase.explicit, Phase.reuse, Phase.generate],
         deadline=None,
         print_blob=True,
         suppress_health_check=list(HealthCheck),
