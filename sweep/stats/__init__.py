@@ -8,50 +8,51 @@ holds one number per configuration and seed, accuracies in [0, 1]; a value that 
 
 Every result carries `cannot`: empty, or one sentence that says what these data cannot tell and why. Few
 seeds, no spread and missing trials are answers, not errors; `ValueError` is for arguments that make no sense.
-Configurations with identical numbers are one piece of evidence: give one of each group (`representatives`).
+Scores are larger-is-better throughout: whoever has a metric to minimise turns its sign first. Configurations with
+identical numbers are one piece of evidence: give one of each group.
 """
 
-from sweep.stats.comparisons import BestSet, all_pairs, best_set, tukey_difference
+from sweep.stats.anytime import NamedPair, named_pair
+from sweep.stats.blocks import blocked_fit
+from sweep.stats.comparisons import Comparisons, better_than, compare
 from sweep.stats.crossed import crossed_bootstrap
-from sweep.stats.distributions import t_quantile
+from sweep.stats.crossings import Crossing
 from sweep.stats.effects import LevelEffect, TermEffects
 from sweep.stats.factors import AnovaRow, FactorEffects, factor_effects
-from sweep.stats.identical import representatives, twins
+from sweep.stats.holm import holm
 from sweep.stats.intervals import Interval, mean_interval, prediction_interval
-from sweep.stats.letters import compact_letters
-from sweep.stats.pairs import Equivalence, McNemar, PairedTest, equivalence, holm, mcnemar, paired_t
 from sweep.stats.pareto import pareto_front
-from sweep.stats.power import power_line, seeds_to_resolve
+from sweep.stats.power import detectable, seeds_range, seeds_to_resolve
 from sweep.stats.ranks import CriticalDifference, critical_difference
+from sweep.stats.shares import share_interval
+from sweep.stats.winner import Winner, selected, simultaneous_intervals
 
 __all__ = [
     "AnovaRow",
-    "BestSet",
+    "Comparisons",
     "CriticalDifference",
-    "Equivalence",
+    "Crossing",
     "FactorEffects",
     "Interval",
     "LevelEffect",
-    "McNemar",
-    "PairedTest",
+    "NamedPair",
     "TermEffects",
-    "all_pairs",
-    "best_set",
-    "compact_letters",
+    "Winner",
+    "better_than",
+    "blocked_fit",
+    "compare",
     "critical_difference",
     "crossed_bootstrap",
-    "equivalence",
+    "detectable",
     "factor_effects",
     "holm",
-    "mcnemar",
     "mean_interval",
-    "paired_t",
+    "named_pair",
     "pareto_front",
-    "power_line",
     "prediction_interval",
-    "representatives",
+    "seeds_range",
     "seeds_to_resolve",
-    "t_quantile",
-    "tukey_difference",
-    "twins",
+    "selected",
+    "share_interval",
+    "simultaneous_intervals",
 ]

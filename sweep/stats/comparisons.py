@@ -1,206 +1,238 @@
-"""Which configurations cannot be told apart from the best, and which from each other.
+"""Which configurations are shown to differ, and which could still be the best.
 
-Axis letters: K configurations, S seeds. Everything rests on the blocked model of `blocks.py`: within a seed
-the errors of the configurations have one variance. A few that vary far more than the rest are set aside and
-compared by their own paired differences. Milder unevenness cannot be repaired with a handful of seeds and
-makes claims bolder than stated: if a third of 27 configurations vary twice as much as the others, 5 % false
-claims become about 20 %. `uneven_p` tells when to be wary.
+Axis letters: K configurations, S seeds. One rule for the doubt about a difference (`blocks.py`) and one p-value for
+each pair serve everything that is said of two configurations.
 
-Sign-flip and permutation tests would need no such assumption, but S seeds allow 2^S sign flips: at S = 5 no
-p-value below 1/32, nothing left to share among K comparisons. They are not offered.
+The limit below which a p-value is a claim is not always 1 - level. Spreads that differ, the rule where a learning rate
+is among the axes, make a procedure of 5 % claim more than that, and a handful of seeds cannot show that they differ. So
+with fewer than ten seeds the limit is 2 %, which keeps 5 % in what was simulated: a third of 18 equal configurations
+with two or three times the spread of the others, one with three times, spreads from 0.45 to 2.2, and t-distributed
+errors. Where spread is seen to be uneven, or two seeds could not show it, claims are `provisional`.
+
+Sign-flip and permutation tests would need no such care, but S seeds allow 2^S sign flips: at S = 5 no p-value below
+1/32, nothing left to share among K comparisons.
 """
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.stats.blocks import BlockedFit, blocked_fit
-from sweep.stats.intervals import check_level
+from sweep.stats.blocks import blocked_fit
+from sweep.stats.intervals import Interval, check_level, counted
 from sweep.stats.spread import spread_probability, spread_quantile
-from sweep.stats.steadiness import residuals, uneven_p_value
+from sweep.stats.steadiness import uneven_p_value
+
+_LIMIT_OF_FEW = 0.4
+"""Share of 1 - level that is used with fewer than `_MANY_SEEDS` seeds: 2 % of 5 %."""
+_MANY_SEEDS = 10
+_UNEVEN = 0.05
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class BestSet:
-    """K configurations compared with the best of them; arrays are `[K]`, NaN or False where left out.
+class Comparisons:
+    """K configurations compared with each other; larger is better. Arrays are `[K]` or `[K, K]`, NaN where left out.
 
     Attributes:
-        best: index of the configuration with the best mean over the seeds used; None without scores.
-        in_best_set: not shown to be worse than the best. With probability `level` no configuration that truly
-            is best, alone or tied, is missing. When `cannot` is set every configuration with scores is in.
-        p_worse: p-value, adjusted for all comparisons, of "worse than the best"; 1 for the best.
-        intervals: `[K, 2]` Hsu's simultaneous intervals for mean minus the best other mean, in the score's
-            unit and positive when better whatever the direction. They include 0 as an end: [-a, 0] says "not
-            better than the best other", which a tie fulfils, so it may belong to a configuration that is
-            still in the set.
-        means: mean over the seeds used.
-        critical_value: Dunnett's one-sided d for the intervals.
-        standard_error: of the difference of two means, neither of them unsteady.
-        error_variance: of the blocked model; the standard deviation of a paired difference is sqrt(2 x this).
+        best: index of the configuration with the largest mean, the first of several; None without scores.
+        means: over all seeds, the missing ones estimated.
+        standard_errors: of the difference of each two means.
+        p_worse: p-value, adjusted for all comparisons, of "not the best"; 1 for the best.
+        limit: p-values below it are claims.
+        error_variance: common to all; the standard deviation of a paired difference is sqrt(2 x this).
         df: degrees of freedom of the error.
-        n: seeds used.
-        level: confidence of the whole family.
-        uneven_p: p-value of "all configurations that share the error variance vary alike"; when it is small,
-            p-values near the limit deserve no trust. NaN below three configurations.
-        unsteady: indices of configurations whose far larger spread was set aside.
-        left_out_configurations: indices not compared because of missing scores.
-        left_out_seeds: indices not used because of missing scores.
-        cannot: why nothing can be excluded; empty when something could be.
+        n: the number of seeds that each configuration has, at least.
+        seeds: all seeds that take part.
+        level: confidence of all claims together.
+        looks: how often the experiment has been looked at, this time included, with more seeds each time.
+        uneven_p: p-value of "all configurations vary alike"; NaN below three configurations.
+        provisional: why claims cannot carry `level`; empty when they can.
+        left_out: indices of configurations not compared because of missing scores.
+        cannot: why nothing can be shown; empty when something could be.
     """
 
     best: int | None
-    in_best_set: NDArray[np.bool_]
-    p_worse: NDArray[np.float64]
-    intervals: NDArray[np.float64]
     means: NDArray[np.float64]
-    critical_value: float
-    standard_error: float
+    standard_errors: NDArray[np.float64]
+    p_worse: NDArray[np.float64]
+    limit: float
     error_variance: float
     df: int
     n: int
+    seeds: int
     level: float
+    looks: int
     uneven_p: float
-    unsteady: tuple[int, ...]
-    left_out_configurations: tuple[int, ...]
-    left_out_seeds: tuple[int, ...]
+    provisional: str
+    left_out: tuple[int, ...]
     cannot: str
 
+    @property
+    def in_best_set(self) -> NDArray[np.bool_]:
+        """Which configurations are not shown to be worse than the best; all with scores if nothing can be shown."""
+        compared = np.isfinite(self.means)
+        compared[list(self.left_out)] = False
+        return compared if self.cannot else compared & ~(self.p_worse < self.limit)
 
-def best_set(scores: NDArray[np.float64], level: float = 0.95, larger_is_better: bool = True) -> BestSet:
-    """Configurations not distinguishable from the best, from scores `[K, S]` paired by seed.
+    @cached_property
+    def reach(self) -> NDArray[np.float64]:
+        """For each pair the difference that chance exceeds, anywhere among all pairs, with probability `limit`."""
+        if self.cannot:
+            return np.full_like(self.standard_errors, math.nan)
+        count = len(self.means) - len(self.left_out)
+        quantile = spread_quantile(1 - self.limit, tied=count, count=count, df=self.df)
+        return self.standard_errors * (quantile / math.sqrt(2))
 
-    The intervals are Hsu's constrained multiple comparisons with the best. Membership asks for more than
-    Hsu's set, which keeps *a* true best with probability `level` but, of several that are exactly tied, drops
-    some far more often (of 27 equal ones, some in half of all experiments). Here the worst mean is
-    tested first, with the critical value under which all remaining ones tie for best, and testing stops at
-    the first that is not rejected: by closure no tied best is dropped with probability `level`. The critical
-    values run from Tukey's range for the first down towards Dunnett's for the last.
+    @property
+    def better(self) -> NDArray[np.bool_]:
+        """Whether the first of two is shown to be better than the second."""
+        return np.asarray(self.means[:, None] - self.means > self.reach)
 
-    Missing scores: see `blocked_fit` for what is left out. Assumes errors of one variance within seeds,
-    independent and near enough to normal. Give each group of identical configurations once
-    (`representatives`).
+    @property
+    def ranks(self) -> NDArray[np.int64]:
+        """The best and the worst rank that each configuration may have, `[K, 2]`, true of all of them at once.
+
+        Source: simultaneous ranks from all pairs, Mohamad, Goeman and van Zwet (2019), "Simultaneous confidence
+        intervals for ranks using the partitioning principle"; here by the plain counting bound.
+        """
+        better = self.better
+        first = 1 + better.sum(axis=0)
+        # What is shown not to be the best is at most second, also where no single pair shows it.
+        first = np.where(self.in_best_set, first, np.maximum(first, 2))
+        last = len(self.means) - len(self.left_out) - better.sum(axis=1)
+        return np.stack([first, last], axis=1).astype(np.int64)
+
+    def difference(self, one: int, other: int) -> Interval:
+        """Mean of `one` minus mean of `other`, with an interval that holds for all pairs at once.
+
+        Where the other is shown not to be the best, and `one` is the best there is, it ends at 0: the test in steps
+        sees more than all pairs at once.
+        """
+        estimate, reach = float(self.means[one] - self.means[other]), float(self.reach[one, other])
+        low = estimate - reach
+        if one == self.best and self.p_worse[other] < self.limit:
+            low = max(low, 0.0)
+        return Interval(
+            estimate=estimate,
+            low=low,
+            high=estimate + reach,
+            level=self.level,
+            n=self.n,
+            cannot=self.cannot,
+        )
+
+
+def compare(scores: NDArray[np.float64], level: float = 0.95, *, looks: int = 1) -> Comparisons:
+    """Compares configurations by their scores `[K, S]`, paired by seed, NaN where one is missing; larger is better.
+
+    With probability `level` no configuration that truly is the best, alone or tied, is called worse, whatever the other
+    means: the worst mean is tested first, with the critical value under which all remaining ones tie for best, and
+    testing stops at the first that is not rejected. Give each group of identical configurations once.
+
+    Args:
+        scores: Missing for reasons unrelated to the score.
+        level: Confidence of all claims of this and all earlier looks together.
+        looks: How often more seeds were added after looking, plus one; later looks have less of 1 - level to spend.
 
     Raises:
-        ValueError: if `scores` is not `[K, S]` or `level` not in (0, 1).
+        ValueError: if `scores` is not `[K, S]`, `level` not in (0, 1) or `looks` below 1.
 
-    Source: Hsu (1984), Annals of Statistics 12; Hsu (1996), chapter 4; closure: Marcus, Peritz and Gabriel
-    (1976).
+    Source: Tukey's studentised range; closure: Marcus, Peritz and Gabriel (1976).
     """
     check_level(level)
+    if looks < 1:
+        raise ValueError(f"looks is {looks}; the first look is 1")
     fit = blocked_fit(np.asarray(scores, dtype=np.float64))
-    used = np.array(fit.configurations, dtype=np.intp)
-    goodness = fit.means if larger_is_better else -fit.means
-    total = len(scores)
-    in_best_set = np.zeros(total, dtype=np.bool_)
-    in_best_set[used] = True
-    p_worse, means, intervals = (np.full(shape, math.nan) for shape in (total, total, (total, 2)))
+    used, total = fit.configurations, len(scores)
+    means, p_worse = np.full(total, math.nan), np.full(total, math.nan)
+    standard_errors = np.full((total, total), math.nan)
     means[used] = fit.means
-    critical_value = standard_error = uneven_p = math.nan
+    n = int(np.isfinite(fit.table).sum(axis=1).min()) if fit.table.size else 0
+    limit = _limit(level, len(used), n, looks)
+    uneven_p = math.nan
     if not fit.cannot:
-        standard_error = math.sqrt(2 * fit.error_variance / len(fit.seeds))
-        critical_value = spread_quantile(level, tied=1, count=len(used), df=fit.df) / math.sqrt(2)
-        reach = _reach(fit, level, tied=1)
-        lead = goodness[:, None] - goodness
-        np.fill_diagonal(lead, math.inf)
-        intervals[used, 0] = np.minimum((lead - reach).min(axis=1), 0)
-        intervals[used, 1] = np.maximum((lead + reach).min(axis=1), 0)
-        p_worse[used] = _step_down(fit, goodness)
-        in_best_set = p_worse > 1 - level
-        uneven_p = uneven_p_value(residuals(fit.table[fit.steady]))
-    return BestSet(
-        best=int(used[np.argmax(goodness)]) if len(used) and fit.seeds else None,
-        in_best_set=in_best_set,
-        p_worse=p_worse,
-        intervals=intervals,
+        standard_errors[np.ix_(used, used)] = fit.standard_errors
+        p_worse[used] = _step_down(fit.means, fit.standard_errors, fit.df)
+        uneven_p = uneven_p_value(fit.errors)
+    return Comparisons(
+        best=int(used[np.argmax(fit.means)]) if fit.table.size else None,
         means=means,
-        critical_value=critical_value,
-        standard_error=standard_error,
+        standard_errors=standard_errors,
+        p_worse=p_worse,
+        limit=limit,
         error_variance=fit.error_variance,
         df=fit.df,
-        n=len(fit.seeds),
+        n=n,
+        seeds=fit.table.shape[1],
         level=level,
+        looks=looks,
         uneven_p=uneven_p,
-        unsteady=tuple(used[~fit.steady].tolist()),
-        left_out_configurations=fit.left_out_configurations,
-        left_out_seeds=fit.left_out_seeds,
+        provisional="" if fit.cannot else _doubt(len(used), n, uneven_p),
+        left_out=tuple(fit.left_out.tolist()),
         cannot=fit.cannot,
     )
 
 
-def tukey_difference(scores: NDArray[np.float64], level: float = 0.95) -> float:
-    """The difference between two of K means beyond which Tukey's test calls them different.
+def better_than(
+    scores: NDArray[np.float64], reference: int, level: float = 0.95, *, looks: int = 1
+) -> tuple[NDArray[np.float64], float]:
+    """p-values `[K]` of "not better than the configuration `reference`", and the limit below which they are claims.
 
-    In the score's unit; NaN when nothing can be compared. Not for unsteady configurations. Model, assumptions
-    and missing scores as in `best_set`.
-
-    Raises:
-        ValueError: if `scores` is not `[K, S]` or `level` not in (0, 1).
-
-    Source: Tukey (1953); q sqrt(error variance / S) with q from the studentised range of K means.
-    """
-    check_level(level)
-    fit = blocked_fit(np.asarray(scores, dtype=np.float64))
-    if fit.cannot:
-        return math.nan
-    k = len(fit.configurations)
-    standard_error = math.sqrt(fit.error_variance / len(fit.seeds))
-    return spread_quantile(level, tied=k, count=k, df=fit.df) * standard_error
-
-
-def all_pairs(scores: NDArray[np.float64], level: float = 0.95) -> NDArray[np.bool_]:
-    """Which pairs of configurations differ, `[K, K]`, from scores `[K, S]` paired by seed.
-
-    With probability `level` no pair of equal configurations is among them. All False where nothing can be
-    compared, and in the rows and columns of configurations left out; `best_set` names them and says why.
+    Adjusted for all comparisons with a configuration that was named before anything was trained; NaN for itself and for
+    what cannot be compared. The doubt about each difference is that of `compare`.
 
     Raises:
-        ValueError: if `scores` is not `[K, S]` or `level` not in (0, 1).
+        ValueError: as `compare`.
 
-    Source: Tukey's honestly significant difference; for unsteady configurations Games and Howell (1976).
+    Source: Dunnett (1955), one-sided, in steps from the largest lead down (Marcus, Peritz and Gabriel 1976).
     """
-    check_level(level)
-    fit = blocked_fit(np.asarray(scores, dtype=np.float64))
-    different = np.zeros((len(scores), len(scores)), dtype=np.bool_)
-    if not fit.cannot:
-        gaps = np.abs(fit.means[:, None] - fit.means)
-        different[np.ix_(fit.configurations, fit.configurations)] = gaps > _reach(fit, level, tied=len(gaps))
-    return different
+    everyone = compare(scores, level, looks=looks)
+    p = np.full(len(scores), math.nan)
+    others = np.flatnonzero(np.isfinite(everyone.standard_errors[reference]) & (np.arange(len(scores)) != reference))
+    if everyone.cannot:
+        return p, everyone.limit
+    with np.errstate(divide="ignore", invalid="ignore"):
+        errors = everyone.standard_errors[others, reference] / math.sqrt(2)
+        gaps = np.nan_to_num((everyone.means[others] - everyone.means[reference]) / errors, nan=0.0, posinf=1e6)
+    largest = 0.0
+    for done, place in enumerate(np.argsort(-gaps, kind="stable")):
+        left = len(others) - done
+        if gaps[place] > 0:
+            gap = min(float(gaps[place]), 1e6)
+            largest = max(largest, 1 - spread_probability(gap, tied=1, count=left + 1, df=everyone.df))
+            p[others[place]] = largest
+        else:
+            p[others[place]] = 1.0
+    return p, everyone.limit
 
 
-def _reach(fit: BlockedFit, level: float, tied: int) -> NDArray[np.float64]:
-    """For each pair the difference that chance exceeds with probability 1 - level in the whole family."""
-    k, errors = len(fit.means), fit.standard_errors() / math.sqrt(2)
-    reach = spread_quantile(level, tied=tied, count=k, df=fit.df) * errors
-    if not fit.steady.all():
-        own = fit.own_pairs()
-        reach[own] = spread_quantile(level, tied=tied, count=k, df=len(fit.seeds) - 1) * errors[own]
-    return reach
+def _limit(level: float, count: int, n: int, looks: int) -> float:
+    """The limit for p-values; those of any number of looks, not known beforehand, add up to 1 - level at most."""
+    careful = _LIMIT_OF_FEW if count > 2 and n < _MANY_SEEDS else 1.0
+    return (1 - level) * min(careful, 1 / (looks * (looks + 1)))
 
 
-def _step_down(fit: BlockedFit, goodness: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Adjusted p-values of "worse than the best", for the configurations used."""
-    k = len(goodness)
-    errors, own = fit.standard_errors() / math.sqrt(2), fit.own_pairs()
-    gaps = (goodness - goodness[:, None]) / errors
-    pooled = np.where(own, 0, gaps).max(axis=1)
-    paired = np.where(own, gaps, 0).max(axis=1)
+def _doubt(count: int, n: int, uneven_p: float) -> str:
+    if count < 3:
+        return ""  # the common error is the pair's own
+    if uneven_p < _UNEVEN:
+        return "the configurations' spread differs"
+    return f"{counted(n, 'seed')} cannot show whether the configurations' spread differs" if n < 3 else ""
 
-    def p_value(index: int, tied: int) -> float:
-        reached = 0.0
-        if pooled[index] > 0:
-            reached = spread_probability(pooled[index], tied=tied, count=k, df=fit.df)
-        if paired[index] > 0:
-            by_pair = spread_probability(paired[index], tied=tied, count=k, df=len(fit.seeds) - 1)
-            reached = max(reached, by_pair)
-        return 1 - reached
 
-    order = np.argsort(-pooled, kind="stable")
-    if not fit.steady.all():
-        order = np.argsort([p_value(index, k) for index in range(k)], kind="stable")
+def _step_down(means: NDArray[np.float64], errors: NDArray[np.float64], df: int) -> NDArray[np.float64]:
+    """Adjusted p-values of "not the best"."""
+    k = len(means)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # In standard errors of one mean; equal means that never differ are 0 of them apart.
+        gaps = np.nan_to_num((means - means[:, None]) / errors * math.sqrt(2), nan=0.0).max(axis=1)
+    order = np.argsort(-gaps, kind="stable")
     p, largest = np.ones(k), 0.0
     for done, index in enumerate(order[:-1]):
-        largest = max(largest, p_value(int(index), k - done))
-        p[index] = largest
+        if gaps[index] > 0:
+            gap = min(float(gaps[index]), 1e6)
+            largest = max(largest, 1 - spread_probability(gap, tied=k - done, count=k, df=df))
+            p[index] = largest
     return p

@@ -131,24 +131,29 @@ def residual_ss(
     return max(float(centred @ centred - explained), 0.0)
 
 
-def pure_error(y: NDArray[np.float64], cells: NDArray[np.intp], seeds: Axis) -> tuple[float, int]:
+def pure_error(
+    y: NDArray[np.float64], cells: NDArray[np.intp], seeds: Axis, within: Axis | None = None
+) -> tuple[float, int]:
     """Sum of squares and degrees of freedom that one mean per grid point and one per seed leave.
 
-    Grid points are swept out by centring within each (Frisch, Waugh and Lovell), which leaves a regression on
-    the seeds alone however many grid points there are.
+    With `within`, every level of that axis has seed effects of its own. Grid points are swept out by centring within
+    each (Frisch, Waugh and Lovell), which leaves a regression on the seeds alone however many grid points there are.
     """
-    indicators = np.eye(len(seeds.levels))[seeds.codes]
-    counts = np.bincount(cells)[:, None]
+    codes, count = seeds.codes, len(seeds.levels)
+    if within:
+        codes, count = within.codes * count + codes, len(within.levels) * count
+    indicators = np.eye(count)[codes]
+    sizes = np.bincount(cells)[:, None]
 
     def centred(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        sums = np.zeros((len(counts), values.shape[1]))
+        sums = np.zeros((len(sizes), values.shape[1]))
         np.add.at(sums, cells, values)
-        return values - (sums / counts)[cells]
+        return values - (sums / sizes)[cells]
 
-    within, target = centred(indicators), centred(y[:, None])
-    solution, _, rank, _ = np.linalg.lstsq(within, target, rcond=1e-10)
-    left = target - within @ solution
-    return float((left**2).sum()), len(y) - len(counts) - int(rank)
+    regressors, target = centred(indicators), centred((y - y.mean())[:, None])
+    solution, _, rank, _ = np.linalg.lstsq(regressors, target, rcond=1e-10)
+    left = target - regressors @ solution
+    return float((left**2).sum()), len(y) - len(sizes) - int(rank)
 
 
 def _coded(axes: Sequence[Axis], codes: Sequence[NDArray[np.intp]]) -> NDArray[np.float64]:

@@ -4,15 +4,24 @@ Letters: n rows, L levels of an axis.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.stats.design import Model
+from sweep.stats.design import Model, Term
 from sweep.stats.distributions import t_quantile
 from sweep.stats.intervals import Interval
 from sweep.stats.spread import spread_quantile
+
+
+@dataclass(frozen=True, kw_only=True)
+class Error:
+    """What a term is tested with: a mean square, NaN where there is none, and its degrees of freedom."""
+
+    variance: float
+    df: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +40,7 @@ class TermEffects:
     """All effects of one term; they sum to zero.
 
     `span` is the largest minus the smallest, for main effects only; its interval is simultaneous over all
-    pairs of levels, so choosing the extreme two after looking is paid for.
+    pairs of levels of all axes, so choosing the extreme two, or an axis, after looking is paid for.
     """
 
     factors: tuple[str, ...]
@@ -40,18 +49,18 @@ class TermEffects:
 
 
 def term_effects(
-    model: Model, y: NDArray[np.float64], error_variance: float, df: int, level: float, cannot: str
+    model: Model, y: NDArray[np.float64], errors: Mapping[Term, Error], level: float, cannot: str
 ) -> tuple[float, tuple[TermEffects, ...]]:
-    """The grand mean and the effects of every term."""
-    coefficients, covariance = _least_squares(model.matrix, y)
-    covariance = covariance * error_variance
+    """The grand mean and the effects of every term, each with its own error."""
+    coefficients, unit_covariance = least_squares(model.matrix, y)
+    of_spans = 1 - (1 - level) / len(model.axes)
     effects = []
     for term in model.terms:
-        columns = model.columns[term]
+        columns, error = model.columns[term], errors[term]
         combinations, contrasts = model.term_contrasts(term)
         estimates = contrasts @ coefficients[columns]
-        spread = contrasts @ covariance[columns, columns] @ contrasts.T
-        t = math.nan if cannot else -t_quantile((1 - level) / (2 * len(combinations)), df)
+        spread = error.variance * (contrasts @ unit_covariance[columns, columns] @ contrasts.T)
+        t = math.nan if cannot else -t_quantile((1 - level) / (2 * len(combinations)), error.df)
         halves = (t * np.sqrt(np.maximum(np.diag(spread), 0))).tolist()
         axes = [model.axes[number] for number in term]
         levels = []
@@ -67,12 +76,12 @@ def term_effects(
             )
             names = tuple(each.levels[code] for each, code in zip(axes, codes, strict=True))
             levels.append(LevelEffect(levels=names, effect=interval))
-        span = _span(estimates, spread, df, level, len(y), cannot) if len(term) == 1 else None
+        span = _span(estimates, spread, error.df, of_spans, len(y), cannot) if len(term) == 1 else None
         effects.append(TermEffects(factors=model.names(term), levels=tuple(levels), span=span))
     return float(coefficients[0]), tuple(effects)
 
 
-def _least_squares(
+def least_squares(
     matrix: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The coefficients, and their covariance for an error variance of 1.

@@ -2,22 +2,29 @@
 
 Letters: n rows (one per configuration and seed), L levels of an axis, p columns of a model matrix. Levels are
 coded to sum to zero, so a main effect is the distance of a level from the mean of all levels, whatever the
-others. The error is always what the spread between seeds leaves within configurations, never an interaction.
+others. The error is always what the spread between seeds leaves within configurations, never an interaction of axes.
+
+What a seed is lucky with may be an axis: models of one depth share their initial weights. So an axis is tested with its
+own axis x seed mean square where six degrees of freedom or more can tell it, as the main plots of a split plot are.
 """
 
+import dataclasses
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sweep.stats.blocks import blocked_fit
+from sweep.stats.crossings import Crossing, cell_means, crossings
 from sweep.stats.design import (
+    MOST_COLUMNS,
     MOST_LEVELS,
     Axis,
     Model,
+    Term,
     axis,
     cell_numbers,
     largest_model,
@@ -26,8 +33,11 @@ from sweep.stats.design import (
     type_two,
 )
 from sweep.stats.distributions import f_tail
-from sweep.stats.effects import TermEffects, term_effects
+from sweep.stats.effects import Error, TermEffects, term_effects
+from sweep.stats.holm import holm
 from sweep.stats.intervals import ROUNDING, check_level
+
+_FEWEST_DF = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +51,12 @@ class AnovaRow:
         kind: "factor", "interaction", "block", "other" or "residual".
         df: degrees of freedom.
         sum_sq: sum of squares, in the score's unit squared.
-        share: eta squared: of the total sum of squares around the mean; NaN when that is 0.
-        f_value: mean square over that of the residual; NaN without a residual.
-        p_value: of no effect; NaN without a residual.
+        share: eta squared: of the total sum of squares around the mean, in this sample; NaN when that is 0.
+        f_value: mean square over that of its error; NaN without one.
+        p_value: of no effect; NaN without an error. Of factors by Holm's method for all of them, of interactions
+            likewise.
+        error_df: degrees of freedom of the error: for a factor those of its interaction with the seeds where they
+            are enough, else those of the residual.
     """
 
     name: str
@@ -54,6 +67,7 @@ class AnovaRow:
     share: float
     f_value: float
     p_value: float
+    error_df: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +84,10 @@ class FactorEffects:
         n_blocks: seeds used.
         n_missing: rows without a score.
         order: highest order of interaction in the model; 0 without a model.
-        level: confidence of each family of intervals.
+        level: confidence of each family of intervals; all spans are one family.
+        crossings: levels of one axis that change places between levels of another; empty if that is not shown.
+        cell_means: of each two axes of a few levels by name, least-squares means `[levels, levels]` in the order of appearance.
+        provisional: why claims about axes cannot carry `level`; empty when they can.
         notes: what was done that a reader must know, one sentence each.
         cannot: what these data cannot tell and why; empty when nothing is missing.
     """
@@ -85,6 +102,9 @@ class FactorEffects:
     n_missing: int
     order: int
     level: float
+    crossings: tuple[Crossing, ...]
+    cell_means: Mapping[tuple[str, str], NDArray[np.float64]]
+    provisional: str
     notes: tuple[str, ...]
     cannot: str
 
@@ -101,16 +121,17 @@ def factor_effects(
     complete grid all types agree. Effects are least-squares means minus their mean. With one seed, effects are
     plain differences without interval or p-value: the highest interaction is not used as an error.
 
-    Intervals of effects are Bonferroni's within the term; those of a span are Tukey and Kramer's.
+    Intervals of effects are Bonferroni's within the term; those of spans are Tukey and Kramer's, at Bonferroni's level
+    for all axes.
 
-    Assumes that a seed adds the same to every configuration, and errors that are independent, of one variance
-    and near enough to normal; scores missing for reasons unrelated to the score.
+    Assumes errors of one variance, near enough to normal, independent but for what an axis shares with a seed; scores
+    missing for reasons unrelated to the score.
 
     Raises:
         ValueError: if a column is absent or named twice, a configuration and seed occur twice, or `level` is
             not in (0, 1).
 
-    Source: Montgomery (2017), section 5.6, blocking in a factorial design; type II as
+    Source: Montgomery (2017), section 5.6, blocking in a factorial design, and 14.4, split plots; type II as
     `statsmodels.stats.anova.anova_lm`; Kramer (1956).
     """
     check_level(level)
@@ -140,9 +161,19 @@ def factor_effects(
     table: tuple[AnovaRow, ...] = ()
     effects: tuple[TermEffects, ...] = ()
     grand_mean = math.nan
+    residual, errors = Error(variance=error_variance, df=df), {}
+    changing: tuple[Crossing, ...] = ()
+    cells_of_two: dict[tuple[str, str], NDArray[np.float64]] = {}
     if model:
-        table = _table(model, y, error_ss, df, error_variance, block)
-        grand_mean, effects = term_effects(model, y, error_variance, df, level, cannot)
+        errors = _errors(model, y, cells, seeds, residual, error_ss)
+        table = _table(model, y, error_ss, residual, errors, block)
+        grand_mean, effects = term_effects(model, y, errors, level, cannot)
+        changing = () if cannot else crossings(model, y, errors, level)
+        cells_of_two = {
+            (model.axes[one].name, model.axes[other].name): cell_means(model, y, one, other)
+            for one, other in itertools.combinations(range(len(model.axes)), 2)
+            if len(model.axes[one].levels) * len(model.axes[other].levels) <= MOST_COLUMNS
+        }
     return FactorEffects(
         table=table,
         effects=effects,
@@ -154,9 +185,35 @@ def factor_effects(
         n_missing=len(scores) - len(y),
         order=max(len(term) for term in model.terms) if model else 0,
         level=level,
+        crossings=changing,
+        cell_means=cells_of_two,
+        provisional="" if cannot else _doubt(errors, residual),
         notes=tuple(_notes(axes, cells, seeds, y, model, len(scores) - len(y))),
         cannot=cannot,
     )
+
+
+def _errors(
+    model: Model, y: NDArray[np.float64], cells: NDArray[np.intp], seeds: Axis, residual: Error, error_ss: float
+) -> dict[Term, Error]:
+    """What each term is tested with."""
+    errors = dict.fromkeys(model.terms, residual)
+    if math.isnan(residual.variance):
+        return errors
+    for number, each in enumerate(model.axes):
+        rest_ss, rest_df = pure_error(y, cells, seeds, within=each)
+        own_df = residual.df - rest_df
+        if own_df >= _FEWEST_DF and (number,) in errors:
+            errors[(number,)] = Error(variance=max(error_ss - rest_ss, 0.0) / own_df, df=own_df)
+    return errors
+
+
+def _doubt(errors: Mapping[Term, Error], residual: Error) -> str:
+    # One axis alone has no other error than the residual, which is its own.
+    mains = [error for term, error in errors.items() if len(term) == 1]
+    if len(mains) > 1 and any(error is residual for error in mains):
+        return "with so few seeds and levels it cannot be seen whether seeds favour one level of an axis"
+    return ""
 
 
 def _checked(
@@ -179,43 +236,51 @@ def _checked(
 
 
 def _table(
-    model: Model, y: NDArray[np.float64], error_ss: float, df: int, error_variance: float, block: str
+    model: Model, y: NDArray[np.float64], error_ss: float, residual: Error, errors: Mapping[Term, Error], block: str
 ) -> tuple[AnovaRow, ...]:
     total = float(((y - y.mean()) ** 2).sum())
 
-    def row(name: str, names: tuple[str, ...], kind: str, row_df: int, sum_sq: float) -> AnovaRow:
+    def row(name: str, names: tuple[str, ...], kind: str, row_df: int, sum_sq: float, error: Error) -> AnovaRow:
         sum_sq = max(sum_sq, 0.0)
         f_value = p_value = math.nan
-        if kind != "residual" and math.isfinite(error_variance):
-            f_value = sum_sq / row_df / error_variance
-            p_value = f_tail(f_value, row_df, df)
-        share = sum_sq / total if total > 0 else math.nan
+        if kind != "residual" and error.variance > 0:
+            f_value = sum_sq / row_df / error.variance
+            p_value = f_tail(f_value, row_df, error.df)
         return AnovaRow(
             name=name,
             factors=names,
             kind=kind,
             df=row_df,
             sum_sq=sum_sq,
-            share=share,
+            share=sum_sq / total if total > 0 else math.nan,
             f_value=f_value,
             p_value=p_value,
+            error_df=0 if kind == "residual" else error.df,
         )
 
     rows = []
     for term, sum_sq in type_two(model, y).items():
         names, columns = model.names(term), model.columns[term]
         kind = "factor" if len(term) == 1 else "interaction"
-        rows.append(row(" × ".join(names), names, kind, columns.stop - columns.start, sum_sq))
+        rows.append(row(" × ".join(names), names, kind, columns.stop - columns.start, sum_sq, errors[term]))
+    rows = [*_adjusted(rows, "factor"), *_adjusted(rows, "interaction")]
     left = residual_ss(model, y, model.terms)
     seed_df = model.seed_columns.stop - 1
     if seed_df:
         seed_ss = residual_ss(model, y, model.terms, with_seeds=False) - left
-        rows.append(row(block, (), "block", seed_df, seed_ss))
-    other_df = len(y) - model.matrix.shape[1] - df
+        rows.append(row(block, (), "block", seed_df, seed_ss, residual))
+    other_df = len(y) - model.matrix.shape[1] - residual.df
     if other_df:
-        rows.append(row("other interactions", (), "other", other_df, left - error_ss))
-    rows.append(row("residual", (), "residual", df, error_ss if df else 0.0))
+        rows.append(row("other interactions", (), "other", other_df, left - error_ss, residual))
+    rows.append(row("residual", (), "residual", residual.df, error_ss if residual.df else 0.0, residual))
     return tuple(rows)
+
+
+def _adjusted(rows: Sequence[AnovaRow], kind: str) -> list[AnovaRow]:
+    """The rows of a kind, with Holm's p-values for all of them together."""
+    chosen = [row for row in rows if row.kind == kind]
+    p_values = holm([row.p_value for row in chosen]).tolist()
+    return [dataclasses.replace(row, p_value=p) for row, p in zip(chosen, p_values, strict=True)]
 
 
 def _notes(
@@ -240,11 +305,4 @@ def _notes(
     order = max(len(term) for term in model.terms)
     if order < len(model.axes):
         notes.append(f"interactions of more than {order} factors are not separated from each other")
-    scores = np.full((points, len(seeds.levels)), math.nan)
-    scores[cells, seeds.codes] = y
-    fit = blocked_fit(scores)
-    for point in np.array(fit.configurations)[~fit.steady]:
-        row = int(np.flatnonzero(cells == point)[0])
-        name = ", ".join(str(each.levels[each.codes[row]]) for each in axes)
-        notes.append(f"{name} varies far more between seeds than the others, which widens every interval")
     return notes

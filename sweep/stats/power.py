@@ -1,20 +1,20 @@
 """How many seeds a paired comparison needs, and what it can see with those there are.
 
 Letters: n seeds, d the true mean difference, s the standard deviation of one paired difference. All of it
-treats s as known; estimated from few seeds it may be far off (from five by a factor of two or more), so round
-numbers are all it gives. The pooled estimate sqrt(2 x error variance) of `best_set` is steadier than that
-of one pair.
+treats s as known; estimated from few seeds it may be far off (from five by a factor of two or more), so `seeds_range`
+gives a range. It is of the error common to all configurations, sqrt(2 x error variance) of `compare`.
 """
 
 import math
-from collections.abc import Iterable
 
 from scipy import special
 from scipy.optimize import brentq
 
-from sweep.stats.distributions import t_quantile
+from sweep.stats.distributions import chi2_between, t_quantile
 from sweep.stats.intervals import check_level
 from sweep.stats.spread import scale_nodes
+
+_FEWEST_DF = 10
 
 
 def seeds_to_resolve(
@@ -60,10 +60,31 @@ def seeds_to_resolve(
     return high
 
 
-def power_line(
-    sd_of_paired_difference: float, seeds: Iterable[int], level: float = 0.95, power: float = 0.8
-) -> tuple[tuple[int, float], ...]:
-    """For each number of seeds the smallest difference that a paired t test finds with probability `power`.
+def seeds_range(
+    difference: float, error_variance: float, df: int, n_now: int, level: float = 0.95, power: float = 0.8
+) -> tuple[int, int] | None:
+    """Total numbers of seeds, from and to, with which a paired t test finds `difference` with probability `power`.
+
+    From the two ends of a 90 % interval of the error variance, each to two significant digits, because more would claim
+    to know it. None below ten degrees of freedom, where they are too far apart to tell anybody anything, or when more
+    than 10,000 are needed.
+
+    Raises:
+        ValueError: as `seeds_to_resolve`.
+
+    Source: as `seeds_to_resolve`; chi-squared interval of a variance.
+    """
+    if df < _FEWEST_DF or not math.isfinite(error_variance):
+        return None
+    bounds = [df * error_variance / bound for bound in reversed(chi2_between(0.05, df))]
+    ends = [seeds_to_resolve(difference, math.sqrt(2 * bound), n_now, level, power) for bound in bounds]
+    if ends[0] is None or ends[1] is None:
+        return None
+    return _two_digits(ends[0]), _two_digits(ends[1])
+
+
+def detectable(sd_of_paired_difference: float, n: int, level: float = 0.95, power: float = 0.8) -> float:
+    """The smallest difference that a paired t test of `n` seeds finds with probability `power`.
 
     In the unit of the standard deviation; NaN for fewer than two seeds or a missing standard deviation.
 
@@ -76,13 +97,14 @@ def power_line(
     check_level(power)
     if sd_of_paired_difference < 0:
         raise ValueError(f"standard deviation {sd_of_paired_difference} is negative")
-    line = []
-    for n in seeds:
-        detectable = math.nan
-        if n >= 2:
-            detectable = _noncentrality(n, level, power) * sd_of_paired_difference / math.sqrt(n)
-        line.append((n, detectable))
-    return tuple(line)
+    if n < 2:
+        return math.nan
+    return _noncentrality(n, level, power) * sd_of_paired_difference / math.sqrt(n)
+
+
+def _two_digits(count: int) -> int:
+    digits = max(len(str(count)) - 2, 0)
+    return int(math.ceil(count / 10**digits) * 10**digits)
 
 
 def _power(noncentrality: float, n: int, level: float) -> float:

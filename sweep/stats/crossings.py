@@ -1,0 +1,103 @@
+"""Levels of one axis that change places between two levels of another.
+
+Letters: L levels of an axis.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.stats.design import Model, Term
+from sweep.stats.distributions import t_quantile
+from sweep.stats.effects import Error, least_squares
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crossing:
+    """Two levels of one axis that change places between two levels of another, both ways beyond chance.
+
+    Attributes:
+        factor: the axis whose best level depends on the other.
+        other: the axis it depends on.
+        at: level of `other` at which `better` leads `worse`.
+        other_at: level of `other` at which it is the other way round.
+        better: level of `factor`, the best one at `at`.
+        worse: level of `factor`, the best one at `other_at`.
+        lead: difference of their means at `at`.
+        other_lead: difference of their means at `other_at`, the other way round.
+    """
+
+    factor: str
+    other: str
+    at: object
+    other_at: object
+    better: object
+    worse: object
+    lead: float
+    other_lead: float
+
+
+def crossings(model: Model, y: NDArray[np.float64], errors: Mapping[Term, Error], level: float) -> tuple[Crossing, ...]:
+    """Finds the levels that are best at one level of another axis and beaten at another by the one best there.
+
+    Means are least-squares means, so a missing grid point moves none of them. Both leads must exceed Bonferroni's bound
+    for all leads of one level over another at some level of another axis; so the family-wise error is at most
+    1 - level.
+    A lead is tested with the residual, or with the axis x seed error of its own axis where that asks for more.
+    """
+    pairs = [order for term in model.terms if len(term) == 2 for order in (term, term[::-1])]
+    sizes = [len(each.levels) for each in model.axes]
+    leads = sum(sizes[other] * sizes[factor] * (sizes[factor] - 1) for factor, other in pairs)
+    coefficients, unit_covariance = least_squares(model.matrix, y)
+    found: list[Crossing] = []
+    for factor, other in pairs:
+        term = (min(factor, other), max(factor, other))
+        rows = _cells(model, factor, other)
+        needed = max(
+            -t_quantile((1 - level) / leads, error.df) * math.sqrt(error.variance)
+            for error in (errors[(factor,)], errors[term])
+        )
+        best = (rows @ coefficients).argmax(axis=0)
+        for at, other_at in itertools.combinations(range(sizes[other]), 2):
+            better, worse = best[at], best[other_at]
+            lead_rows = np.stack([rows[better, at] - rows[worse, at], rows[worse, other_at] - rows[better, other_at]])
+            lead, other_lead = (lead_rows @ coefficients).tolist()
+            spreads = np.sqrt(np.einsum("ip,pq,iq->i", lead_rows, unit_covariance, lead_rows))
+            if better != worse and lead > needed * spreads[0] and other_lead > needed * spreads[1]:
+                found.append(
+                    Crossing(
+                        factor=model.axes[factor].name,
+                        other=model.axes[other].name,
+                        at=model.axes[other].levels[at],
+                        other_at=model.axes[other].levels[other_at],
+                        better=model.axes[factor].levels[better],
+                        worse=model.axes[factor].levels[worse],
+                        lead=lead,
+                        other_lead=other_lead,
+                    )
+                )
+    return tuple(found)
+
+
+def cell_means(model: Model, y: NDArray[np.float64], factor: int, other: int) -> NDArray[np.float64]:
+    """Least-squares means at every combination of two axes, `[levels of factor, levels of other]`."""
+    means: NDArray[np.float64] = _cells(model, factor, other) @ least_squares(model.matrix, y)[0]
+    return means
+
+
+def _cells(model: Model, factor: int, other: int) -> NDArray[np.float64]:
+    """What each coefficient adds to the mean of a combination of levels, `[levels of factor, of other, p]`."""
+    shape = (len(model.axes[factor].levels), len(model.axes[other].levels))
+    rows = np.zeros((*shape, model.matrix.shape[1]))
+    rows[..., 0] = 1.0
+    rows[..., model.columns[(factor,)]] = model.axes[factor].contrasts()[:, None, :]
+    rows[..., model.columns[(other,)]] = model.axes[other].contrasts()[None, :, :]
+    term = (min(factor, other), max(factor, other))
+    if term in model.columns:
+        codes = model.term_contrasts(term)[1].reshape(*(shape if term == (factor, other) else shape[::-1]), -1)
+        rows[..., model.columns[term]] = codes if term == (factor, other) else codes.swapaxes(0, 1)
+    return rows
