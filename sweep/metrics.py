@@ -1,4 +1,4 @@
-"""Scores of a classifier, all from its confusion matrix, with numpy alone.
+"""What a score means, and the scores of a classifier, all from its confusion matrix, with numpy alone.
 
 Axis letters: N images, C classes. A class that is never predicted has precision 0, one without images recall 0;
 no warning is given. A class that has no images and is never predicted takes part in no average. The definitions are
@@ -6,10 +6,67 @@ scikit-learn's (`zero_division=0`), which the tests compare with; it is not impo
 the start of every worker.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """What a named score of the records means: what is good, and on which scale differences count.
+
+    Statistics are of its goodness, which is larger for what is better whatever the mode; what is shown is turned back.
+
+    Attributes:
+        name: In the records.
+        mode: "max" if larger is better, else "min".
+        transform: Scale of the statistics: "" for the score's own, "log" for positive ones, "logit" for shares.
+        count: Of how many cases a share is; "logit" needs it, for shares of exactly 0 or 1.
+        low: Smallest value there is.
+        high: Largest value there is.
+        margin: The largest difference of goodness that does not matter; None if nobody has said.
+    """
+
+    name: str
+    mode: str = "max"
+    transform: str = ""
+    count: int = 0
+    low: float = -math.inf
+    high: float = math.inf
+    margin: float | None = None
+
+    @property
+    def title(self) -> str:
+        """The name in words."""
+        return self.name.replace("_", " ").replace("train ", "training ")
+
+    def goodness(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Turns values into numbers of which larger ones are better; what the scale does not have becomes NaN."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if self.transform == "log":
+                values = np.log(values)
+            elif self.transform == "logit":
+                shares = (self.count * values + 0.5) / (self.count + 1)
+                values = np.log(shares / (1 - shares))
+        return np.where(np.isfinite(values), values if self.mode == "max" else -values, math.nan)
+
+    def value(self, goodness: float) -> float:
+        """Turns a goodness back, into a value that there is."""
+        value = goodness if self.mode == "max" else -goodness
+        if self.transform == "log":
+            value = math.exp(value)
+        elif self.transform == "logit":
+            value = ((self.count + 1) / (1 + math.exp(-value)) - 0.5) / self.count
+        return min(max(value, self.low), self.high) if math.isfinite(value) else value
+
+
+METRICS = {
+    # The largest difference in accuracy that does not matter: stated in every report, chosen before looking.
+    name: Metric(name=name, low=0.0, high=1.0, margin=0.001)
+    for name in ("validation_accuracy", "train_accuracy")
+}
 
 
 @dataclass(frozen=True, kw_only=True)

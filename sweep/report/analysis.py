@@ -1,48 +1,52 @@
 """From records to findings: every number of a report is computed here, once.
 
-Axis letters: K configurations (twins once), S shared seeds.
+Axis letters: K configurations (twins once), S seeds.
 """
 
-import itertools
-from collections.abc import Sequence
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from sweep.records import ExperimentRecords
+from sweep.report.claims import claims
+from sweep.report.confirmation import confirmation
 from sweep.report.findings import (
     LEVEL,
-    MARGIN,
     MOST_SHOWN,
     Analysis,
-    Crossing,
+    Baseline,
     Entry,
+    Findings,
+    Named,
     Pair,
     Resolution,
-    of_share,
+    shown_interval,
 )
-from sweep.report.images import TestImages, read_test_images
+from sweep.report.images import read_test_images
 from sweep.report.reference import controls, reproduced
 from sweep.stats import (
-    BestSet,
+    Comparisons,
     FactorEffects,
     Interval,
-    all_pairs,
-    best_set,
-    compact_letters,
+    better_than,
+    compare,
     crossed_bootstrap,
-    equivalence,
+    detectable,
     factor_effects,
-    holm,
-    mcnemar,
     mean_interval,
-    paired_t,
+    named_pair,
     pareto_front,
-    power_line,
-    seeds_to_resolve,
-    t_quantile,
+    seeds_range,
+    selected,
+    simultaneous_intervals,
 )
 from sweep.tables import Grid, read_grid
+
+Point = Mapping[str, Any]
 
 
 def analyse(records: ExperimentRecords, rng: np.random.Generator) -> Analysis:
@@ -52,170 +56,220 @@ def analyse(records: ExperimentRecords, rng: np.random.Generator) -> Analysis:
         records: Of one experiment, finished or not.
         rng: Draws seeds and images for the interval of the test accuracy.
     """
-    grid = read_grid(records)
-    scores = grid.scores(grid.criterion)
-    best = best_set(scores, LEVEL)
-    entries = _entries(grid, scores, best)
-    effects = _effects(grid)
-    images = read_test_images(records, grid, [entry.configuration for entry in entries[:MOST_SHOWN]])
-    return Analysis(
+    manifest, grid = records.manifest, read_grid(records)
+    images = read_test_images(records, grid, [configuration for _, configuration in grid.ranked()[:MOST_SHOWN]])
+    level = spent(manifest.looks)
+    findings = find(
+        grid,
+        looks=manifest.looks,
+        unfinished="" if records.complete else "the experiment is not finished",
+        test=crossed_bootstrap(images.predicted[0].correct, rng, level) if images else None,
+        pairs=[(dict(one), dict(other)) for one, other in manifest.sweep.compare],
+        baseline=dict(manifest.sweep.baseline),
+    )
+    analysis = Analysis(
+        **{field.name: getattr(findings, field.name) for field in dataclasses.fields(findings)},
         records=records,
-        grid=grid,
-        criterion=grid.criterion.replace("_", " ").replace("train ", "training "),
-        entries=tuple(entries),
-        best=best,
-        test=_test_accuracy(entries, images, rng),
-        effects=effects,
-        crossings=_crossings(grid, effects),
-        pairs=_pairs(entries, images, grid),
-        resolution=_resolution(entries, best),
+        confirmation=confirmation(records, grid.metric),
         controls=controls(grid),
         twins=tuple(configuration for configuration in grid.configurations if len(configuration.points) > 1),
-        reproduced=reproduced(grid) if records.manifest.sweep.protocol == "published" else (),
+        reproduced=reproduced(grid) if manifest.sweep.protocol == "published" else (),
         images=images,
     )
+    return dataclasses.replace(analysis, claims=claims(analysis, analysis.confirmation))
 
 
-def _entries(grid: Grid, scores: np.ndarray, best: BestSet) -> list[Entry]:
+def find(
+    grid: Grid,
+    *,
+    looks: int = 1,
+    unfinished: str = "",
+    test: Interval | None = None,
+    pairs: Sequence[tuple[Point, Point]] = (),
+    baseline: Point | None = None,
+) -> Findings:
+    """Says what the scores of a grid show, and what not.
+
+    Args:
+        grid: What there is to compare.
+        looks: How often seeds were added after looking, plus one.
+        unfinished: Why all of it may change, "" if it is finished.
+        test: Mean test accuracy of the first of the ranking, uncorrected; without it it is that of the records.
+        pairs: Grid points to be compared, named before anything was trained.
+        baseline: The grid point that all others are to be compared with, likewise; none if empty.
+    """
+    comparisons = compare(grid.goodness, LEVEL, looks=looks)
+    entries = _entries(grid, comparisons, spent(looks))
+    tested = grid.scores("test_accuracy")
+    best = comparisons.best
+    winner = selected(grid.goodness, tested, best) if best is not None else None
+    if winner and test is None:
+        test = mean_interval(tested[best], spent(looks))
+    findings = Findings(
+        grid=grid,
+        entries=tuple(entries),
+        comparisons=comparisons,
+        winner=winner,
+        test=_corrected(test, winner.test_optimism) if winner and test else None,
+        effects=_effects(grid, spent(looks)),
+        pairs=_pairs(entries, grid, comparisons),
+        named=tuple(_named(grid, pair, len(pairs)) for pair in pairs),
+        baseline=_baseline(grid, baseline, looks) if baseline else None,
+        resolution=_resolution(grid, comparisons),
+        unfinished=unfinished,
+    )
+    return dataclasses.replace(findings, claims=claims(findings, None))
+
+
+def spent(looks: int) -> float:
+    """The level at which a look works, so that `LEVEL` holds over any number of looks together."""
+    return 1 - (1 - LEVEL) / (looks * (looks + 1))
+
+
+def _entries(grid: Grid, comparisons: Comparisons, level: float) -> list[Entry]:
     ranked = grid.ranked()
     index = {id(configuration): k for k, configuration in enumerate(grid.configurations)}
     order = [index[id(configuration)] for _, configuration in ranked]
-    letters = [""] * len(order)
-    if order and not best.cannot:
-        letters = compact_letters(all_pairs(scores, LEVEL), order)
-    means = scores.mean(axis=1) if len(order) else np.empty(0)
+    intervals = simultaneous_intervals(grid.goodness, level)
+    ranks, tested = comparisons.ranks, grid.means("test_accuracy")
     costs = {
         "train_time_s": np.array([configuration.mean("train_time_s") for configuration in grid.configurations]),
         "parameters": np.array([configuration.points[0].parameters for configuration in grid.configurations]),
     }
-    fronts = {cost: pareto_front(values, means) for cost, values in costs.items()}
+    fronts = {cost: pareto_front(values, comparisons.means) for cost, values in costs.items()}
+    scores = grid.scores(grid.criterion)
     return [
         Entry(
             rank=rank,
             configuration=configuration,
-            score=of_share(mean_interval(scores[k], LEVEL)),
+            score=shown_interval(intervals[k], grid.metric),
             scores=tuple(scores[k].tolist()),
-            behind=float(means[order[0]] - means[k]),
-            letters=letters[k],
-            in_best_set=bool(best.in_best_set[k]),
-            p_worse=float(best.p_worse[k]),
-            against_best=(float(best.intervals[k, 0]), float(best.intervals[k, 1])),
+            behind=comparisons.difference(order[0], k),
+            ranks=None if comparisons.cannot else (int(ranks[k, 0]), int(ranks[k, 1])),
+            in_best_set=bool(comparisons.in_best_set[k]),
+            p_worse=float(comparisons.p_worse[k]),
+            test_accuracy=float(tested[k]),
             on_front={cost: bool(front[k]) for cost, front in fronts.items()},
         )
         for k, (rank, configuration) in zip(order, ranked, strict=True)
     ]
 
 
-def _test_accuracy(entries: Sequence[Entry], images: TestImages | None, rng: np.random.Generator) -> Interval | None:
-    if not entries:
-        return None
-    if images is None:
-        return of_share(mean_interval(entries[0].configuration.scores("test_accuracy"), LEVEL))
-    return crossed_bootstrap(images.predicted[0].correct, rng, LEVEL)
+def _corrected(test: Interval, optimism: float) -> Interval:
+    """The test accuracy to expect, less what the choice has flattered it by; as it is where that is not known."""
+    shift = optimism if math.isfinite(optimism) else 0.0
+    low, high, estimate = (min(max(x - shift, 0.0), 1.0) for x in (test.low, test.high, test.estimate))
+    if test.cannot:
+        low = high = math.nan
+    return dataclasses.replace(test, estimate=estimate, low=low, high=high, level=LEVEL)
 
 
-def _frame(grid: Grid) -> pd.DataFrame:
-    """One row per configuration and seed."""
+def _effects(grid: Grid, level: float) -> FactorEffects:
     rows = [
         {**configuration.levels, "seed": seed, "score": score}
-        for configuration in grid.configurations
-        for seed, score in zip(grid.seeds, configuration.scores(grid.criterion), strict=True)
+        for configuration, scores in zip(grid.configurations, grid.goodness, strict=True)
+        for seed, score in zip(grid.seeds, scores, strict=True)
     ]
-    return pd.DataFrame(rows, columns=[*grid.axes, "seed", "score"])
+    frame = pd.DataFrame(rows, columns=[*grid.axes, "seed", "score"])
+    effects = factor_effects(frame, list(grid.axes), "score", "seed", level)
+    if effects.cannot or not _flattered(grid):
+        return effects
+    return dataclasses.replace(
+        effects,
+        table=(),
+        effects=(),
+        crossings=(),
+        cell_means={},
+        cannot="replicates diverged at some levels and not at all of their grid points, so means over what is left "
+        "would flatter these levels",
+    )
 
 
-def _effects(grid: Grid) -> FactorEffects:
-    return factor_effects(_frame(grid), list(grid.axes), "score", "seed", LEVEL)
+def _flattered(grid: Grid) -> bool:
+    """Whether a level has grid points that diverged beside others that did not: a mean of these says too much."""
+    lost = {one.point.values for one in grid.diverged}
+    trained = {point.values for configuration in grid.configurations for point in configuration.points}
+    for axis in range(len(grid.axes)):
+        gone = {values[axis] for values in lost} - {values[axis] for values in trained}
+        lost = {values for values in lost if values[axis] not in gone}
+    return bool(lost)
 
 
-def _crossings(grid: Grid, effects: FactorEffects) -> tuple[Crossing, ...]:
-    """Finds levels that change places.
-
-    Both leads must exceed Bonferroni's bound for all leads of one level over another at some level of another axis,
-    with the error of the analysis of variance; so the family-wise error is at most 1 - LEVEL.
-    """
-    if not effects.df or not np.isfinite(effects.error_variance):
-        return ()
-    frame = _frame(grid)
-    tables = {
-        (factor, other): frame.groupby([other, factor], sort=False)["score"].agg(["mean", "size"]).unstack()
-        for factor in grid.axes
-        for other in grid.axes
-        if factor != other
-    }
-    leads = sum(len(table) * len(table["mean"].columns) ** 2 for table in tables.values())
-    bound = -t_quantile((1 - LEVEL) / max(leads, 1), effects.df)
-    crossings = []
-    for (factor, other), table in tables.items():
-        means, sizes = table["mean"].to_numpy(), table["size"].to_numpy()
-        if np.isnan(means).any():
-            continue
-        levels, best = list(table["mean"].columns), means.argmax(axis=1)
-        needed = bound * np.sqrt(2 * effects.error_variance / sizes.min())
-        for (row, at), (other_row, other_at) in itertools.combinations(enumerate(table.index), 2):
-            better, worse = best[row], best[other_row]
-            lead = float(means[row, better] - means[row, worse])
-            other_lead = float(means[other_row, worse] - means[other_row, better])
-            if better != worse and min(lead, other_lead) > needed:
-                crossings.append(
-                    Crossing(
-                        factor=factor,
-                        other=other,
-                        at=str(at),
-                        other_at=str(other_at),
-                        better=str(levels[better]),
-                        worse=str(levels[worse]),
-                        lead=lead,
-                        other_lead=other_lead,
-                    )
-                )
-    return tuple(crossings)
-
-
-def _pairs(entries: Sequence[Entry], images: TestImages | None, grid: Grid) -> tuple[Pair, ...]:
+def _pairs(entries: Sequence[Entry], grid: Grid, comparisons: Comparisons) -> tuple[Pair, ...]:
     """The runner-up, and the best configuration of every other level of each axis."""
     if len(entries) < 2:
         return ()
-    selected = entries[0]
     named = {1: "second in the ranking"}
     for axis in grid.axes:
-        seen = {selected.configuration.levels[axis]}
+        seen = {entries[0].configuration.levels[axis]}
         for place, entry in enumerate(entries[1:], start=1):
             level = entry.configuration.levels[axis]
             if level not in seen and len(seen) <= 8:
-                named.setdefault(place, f"best with {level}")
+                named.setdefault(place, f"first with {level}")
                 seen.add(level)
-    others = [(entries[place], why) for place, why in sorted(named.items())]
-    tests = [paired_t(selected.scores, entry.scores, LEVEL) for entry, _ in others]
-    adjusted = holm([test.p_value for test in tests])
-    correct = {id(predicted.configuration): predicted.correct for predicted in images.predicted} if images else {}
-    first = correct.get(id(selected.configuration))
-    pairs = []
-    for (entry, why), test, p_holm in zip(others, tests, adjusted, strict=True):
-        second = correct.get(id(entry.configuration))
-        pairs.append(
-            Pair(
-                entry=entry,
-                why=why,
-                test=test,
-                p_holm=float(p_holm),
-                equivalence=equivalence(selected.scores, entry.scores, MARGIN, LEVEL),
-                images=mcnemar(first[0], second[0], LEVEL) if first is not None and second is not None else None,
-            )
+    margin = grid.metric.margin
+    return tuple(
+        Pair(
+            entry=entries[place],
+            why=why,
+            equal=None
+            if margin is None or comparisons.cannot
+            else max(-entries[place].behind.low, entries[place].behind.high) < margin,
         )
-    return tuple(pairs)
+        for place, why in sorted(named.items())
+    )
 
 
-def _resolution(entries: Sequence[Entry], best: BestSet) -> Resolution:
-    sd = float(np.sqrt(2 * best.error_variance))
-    gap = entries[1].behind if len(entries) > 1 else float("nan")
-    known = np.isfinite(sd)
+def _named(grid: Grid, pair: tuple[Point, Point], pairs: int) -> Named:
+    found = [_place(grid, point) for point in pair]
+    names = (found[0][0], found[1][0])
+    places = [place for _, place in found]
+    cannot = next((f"{name} cannot be compared" for name, place in found if place is None), "")
+    if not cannot and places[0] == places[1]:
+        cannot = "the two gave identical numbers"
+    test = None
+    if not cannot:
+        one, other = (grid.goodness[place] for place in places)
+        test = named_pair(one, other, LEVEL, pairs=pairs)
+    return Named(names=names, pair=test, cannot=cannot or (test.cannot if test else ""))
+
+
+def _baseline(grid: Grid, point: Point, looks: int) -> Baseline:
+    name, place = _place(grid, point)
+    cannot = compare(grid.goodness, LEVEL, looks=looks).cannot
+    if place is None or cannot:
+        return Baseline(name=name, p_better={}, limit=math.nan, cannot=cannot or f"{name} cannot be compared")
+    p_values, limit = better_than(grid.goodness, place, LEVEL, looks=looks)
+    others = {
+        configuration.name: float(p)
+        for k, (configuration, p) in enumerate(zip(grid.configurations, p_values, strict=True))
+        if k != place
+    }
+    return Baseline(name=name, p_better=others, limit=limit, cannot="")
+
+
+def _place(grid: Grid, point: Point) -> tuple[str, int | None]:
+    """The name of the configuration that stands for a grid point and its index, None if it is not compared."""
+    values = tuple(point[axis] for axis in grid.axes)
+    for k, configuration in enumerate(grid.configurations):
+        if any(one.values == values for one in configuration.points):
+            return configuration.name, k
+    return next((one.name for one in grid.points if one.values == values), " ".join(map(str, values))), None
+
+
+def _resolution(grid: Grid, comparisons: Comparisons) -> Resolution:
+    margin, seeds = grid.metric.margin, len(grid.seeds)
+    variance, df = comparisons.error_variance, comparisons.df
+    cannot = comparisons.cannot or ("" if margin is not None else "nobody has said what difference matters")
+    if not cannot and comparisons.provisional:
+        cannot = comparisons.provisional
+    needed = None if cannot or margin is None else seeds_range(margin, variance, df, seeds, LEVEL)
+    if not cannot and needed is None:
+        cannot = "the spread between seeds is known too roughly, or is too large"
     return Resolution(
-        sd=sd,
-        detectable=power_line(sd, [best.n])[0][1] if known else float("nan"),
-        seeds_now=best.n,
-        margin=MARGIN,
-        seeds_for_margin=seeds_to_resolve(MARGIN, sd, best.n, LEVEL) if known else None,
-        gap=gap,
-        seeds_for_gap=seeds_to_resolve(gap, sd, best.n, LEVEL) if known else None,
+        seeds_now=seeds,
+        margin=margin,
+        detectable=math.nan if needed is None else detectable(math.sqrt(2 * variance), seeds),
+        seeds=needed,
+        cannot=cannot,
     )

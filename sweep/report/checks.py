@@ -7,7 +7,8 @@ from sweep.config import value_name
 from sweep.figures import Published, reproduction
 from sweep.report.document import Block, Drawing, Paragraph, Section, Table, section
 from sweep.report.findings import Analysis
-from sweep.report.formats import NONE, listed, percent, percent_range, points, several
+from sweep.report.formats import NONE, listed, p_equals, percent, percent_range, points, points_range, several
+from sweep.report.reference import agreement
 from sweep.tables import bold
 
 # The four facts of the reference experiment, established from its own log.
@@ -64,7 +65,9 @@ def control_section(analysis: Analysis) -> Section:
             )
         )
     elif analysis.entries:
-        blocks.append(Paragraph(text="No two grid points have identical replicates in all shared seeds.", kind="note"))
+        blocks.append(
+            Paragraph(text="No two grid points have identical replicates in all seeds that they share.", kind="note")
+        )
     return section("control", "Control: one function under two names", blocks)
 
 
@@ -80,17 +83,9 @@ def reproduction_section(analysis: Analysis) -> Section | None:
             "reproduction", "Reproduction of the published table", [Paragraph(text=text, kind="warning"), *facts]
         )
     told = [row for row in rows if row.inside is not None]
-    inside = sum(bool(row.inside) for row in told)
-    differences = [row.ours.estimate - row.published for row in rows if np.isfinite(row.ours.estimate)]
     blocks: list[Block | None] = []
     if told:
-        share = f"{inside} of {len(told)} published accuracies lie inside our 95 % prediction interval"
-        blocks.append(
-            Paragraph(
-                text=f"{bold(share)} for one further run; the mean difference, ours minus published, is "
-                f"{points(float(np.mean(differences)), signed=True)} points."
-            )
-        )
+        blocks.append(Paragraph(text=_agreement(analysis)))
     if len(told) < len(rows):
         missing = f"{len(rows) - len(told)} of {len(rows)}"
         text = f"For {missing} it cannot be said: an interval needs two or more finished seeds."
@@ -116,6 +111,23 @@ def reproduction_section(analysis: Analysis) -> Section | None:
     return section(
         "reproduction", "Reproduction of the published table", [*blocks, Paragraph(text="Facts to know:"), *facts]
     )
+
+
+def _agreement(analysis: Analysis) -> str:
+    found = agreement(analysis.reproduced)
+    share = f"{found.inside} of {found.told} published accuracies lie inside our 95 % prediction interval"
+    text = (
+        f"{bold(share)} for one further run (so few or fewer would by chance, were they further runs: "
+        f"{p_equals(found.p_value)}); the mean difference, ours minus published, is "
+        f"{points(found.difference.estimate, signed=True)} points"
+    )
+    if found.difference.cannot:
+        return f"{text}."
+    low, high = found.difference.low, found.difference.high
+    shown = "which is not shown to be other than none"
+    if low > 0 or high < 0:
+        shown = f"so the published numbers are shown to be {'lower' if low > 0 else 'higher'} than ours, by little"
+    return f"{text} (95 % interval {points_range(low, high)}), {shown}."
 
 
 def _controls(analysis: Analysis) -> pd.DataFrame:

@@ -3,24 +3,27 @@
 Nothing is computed here that the analysis does not hold. Every numeral in a sentence is one of its numbers.
 """
 
-from sweep.report.findings import Analysis
-from sweep.report.formats import listed, numbered, points, points_range, several
-from sweep.report.verdict import Numbers, Sentence, extremes, spans
+from sweep.report.claims import spans
+from sweep.report.findings import LEVEL, Analysis
+from sweep.report.formats import listed, points, points_range, several
+from sweep.report.verdict import Numbers, Sentence, extremes
 
 _MOST_NAMED = 8
+_WORDS = ("factor", "other", "at", "other_at", "better", "worse")
 
 
 def details(analysis: Analysis) -> tuple[Sentence, ...]:
     """Says what was compared, who is not told apart by how much, what every axis does, and what seeds can show."""
     if not analysis.selected:
         return ()
+    one_seed = len(analysis.grid.seeds) == 1
     sentences = [
         _configurations(analysis),
         _left_out(analysis),
-        unused_seeds(analysis),
+        missing(analysis),
         _test(analysis),
-        _together(analysis),
-        _factors(analysis),
+        None if one_seed else _together(analysis),
+        None if one_seed else _factors(analysis),
         _interaction(analysis),
         _more(analysis),
         _never_predicted(analysis),
@@ -28,21 +31,17 @@ def details(analysis: Analysis) -> tuple[Sentence, ...]:
     return tuple(sentence for sentence in sentences if sentence)
 
 
-def unused_seeds(analysis: Analysis) -> Sentence | None:
-    """Says which seeds only some of the compared grid points have, so that no comparison uses them."""
-    unused = analysis.grid.unused_seeds
-    if not unused:
+def missing(analysis: Analysis) -> Sentence | None:
+    """Says how many scores of compared configurations are missing, and what is done about it."""
+    grid = analysis.grid
+    if not grid.missing:
         return None
-    total = sum(len(configuration.points) for configuration in analysis.grid.configurations)
-    numbers: Numbers = {"grid_points": total}
-    parts = []
-    for count in sorted(set(unused.values()), reverse=True):
-        seeds = [seed for seed, having in unused.items() if having == count]
-        which = f"seed {numbered(seeds)}" if len(seeds) == 1 else f"seeds {numbered(seeds)}"
-        numbers |= {f"seeds_of_{count}": numbered(seeds), f"count_{count}": count}
-        parts.append(f"{which} (in {count} of {total} grid points)")
-    text = f"Not used {'is' if len(unused) == 1 else 'are'} {listed(parts)}: only seeds that all share are compared."
-    return Sentence(topic="seeds", text=text, numbers=numbers)
+    numbers: Numbers = {"missing": grid.missing, "scores": grid.goodness.size}
+    text = (
+        f"Of the {several(grid.goodness.size, 'score')} of all configurations and seeds, {grid.missing} are missing; "
+        "every one there is takes part, and means are those over all seeds, what is missing being estimated (least squares)."
+    )
+    return Sentence(topic="missing", text=text, numbers=numbers)
 
 
 def _configurations(analysis: Analysis) -> Sentence | None:
@@ -87,10 +86,11 @@ def _test(analysis: Analysis) -> Sentence | None:
 
 def _together(analysis: Analysis) -> Sentence | None:
     together = [entry for entry in analysis.entries[1:] if entry.in_best_set]
-    if not together or analysis.best.cannot:
+    if not together or analysis.comparisons.cannot:
         return None
-    names = listed([f"{entry.name} ({points(entry.behind)})" for entry in together], most=_MOST_NAMED)
-    numbers: Numbers = {f"behind_{number}": entry.behind for number, entry in enumerate(together)}
+    gaps = [entry.behind.estimate for entry in together]
+    names = listed([f"{e.name} ({points(gap)})" for e, gap in zip(together, gaps, strict=True)], most=_MOST_NAMED)
+    numbers: Numbers = {f"behind_{number}": gap for number, gap in enumerate(gaps)}
     numbers |= {f"name_{number}": entry.name for number, entry in enumerate(together)}
     numbers |= {"more": len(together) - _MOST_NAMED + 1}
     return Sentence(topic="together", text=f"Not told apart from it, with points behind: {names}.", numbers=numbers)
@@ -101,7 +101,7 @@ def _factors(analysis: Analysis) -> Sentence | None:
     if not terms:
         return None
     shares = {row.name: row.share for row in effects.table}
-    numbers: Numbers = {"level": effects.level}
+    numbers: Numbers = {"level": LEVEL}
     parts = []
     for term in terms:
         axis, span = term.factors[0], term.span
@@ -114,9 +114,9 @@ def _factors(analysis: Analysis) -> Sentence | None:
             parts.append(change)
         elif span.low > 0:
             numbers[f"percent_{axis}"] = round(100 * shares[axis])
-            interval = f"{100 * effects.level:.0f} % interval {points_range(span.low, span.high)}"
+            interval = f"{100 * LEVEL:.0f} % interval {points_range(span.low, span.high)}"
             of_all = f"{100 * shares[axis]:.0f} %" if shares[axis] >= 0.01 else "under 1 %"
-            parts.append(f"{change} ({interval}; {of_all} of all variation)")
+            parts.append(f"{change} ({interval}; {of_all} of the variation in this sample)")
         else:
             parts.append(f"{axis} is not shown to matter (at most {points(span.high)} points)")
     means = "averaged over the other axes, largest first" if len(terms) > 1 else "between its levels"
@@ -128,39 +128,30 @@ def _factors(analysis: Analysis) -> Sentence | None:
 
 
 def _interaction(analysis: Analysis) -> Sentence | None:
-    if not analysis.crossings:
+    if not analysis.claimed("depends"):
         return None
-    crossing = max(analysis.crossings, key=lambda one: min(one.lead, one.other_lead))
+    crossing = max(analysis.effects.crossings, key=lambda one: min(one.lead, one.other_lead))
     text = (
         f"Which {crossing.factor} is best depends on {crossing.other}: with {crossing.at}, {crossing.better} leads "
         f"{crossing.worse} by {points(crossing.lead)} points; with {crossing.other_at}, {crossing.worse} leads "
         f"{crossing.better} by {points(crossing.other_lead)}."
     )
-    numbers: Numbers = {
-        name: getattr(crossing, name)
-        for name in ("factor", "other", "at", "other_at", "better", "worse", "lead", "other_lead")
-    }
+    numbers: Numbers = {name: str(getattr(crossing, name)) for name in _WORDS}
+    numbers |= {"lead": crossing.lead, "other_lead": crossing.other_lead}
     return Sentence(topic="interaction", text=text, numbers=numbers)
 
 
 def _more(analysis: Analysis) -> Sentence | None:
-    if len(analysis.entries) < 2:
-        return None
     resolution = analysis.resolution
-    now, needed = resolution.seeds_now, resolution.seeds_for_margin
-    margin = points(resolution.margin)
-    numbers: Numbers = {"seeds": now, "margin": resolution.margin}
-    if needed is None:
-        why = "the spread between seeds is unknown" if not resolution.detectable > 0 else "the seeds spread too much"
-        text = f"How many more seeds would resolve {margin} points cannot be said: {why}."
-        return Sentence(topic="more", text=text, numbers=numbers)
-    numbers |= {"needed": needed, "detectable": resolution.detectable, "power": 0.8}
+    if len(analysis.entries) < 2 or resolution.margin is None or resolution.seeds is None:
+        return None
+    now = resolution.seeds_now
+    numbers: Numbers = {"seeds": now, "margin": resolution.margin, "detectable": resolution.detectable, "power": 0.8}
     text = (
         f"Of two configurations named beforehand, {several(now, 'seed')} resolve a difference of "
-        f"{points(resolution.detectable)} points"
+        f"{points(resolution.detectable)} points (power 80 %)."
     )
-    more = f", {several(needed, 'seed')} in total one of {margin}" if needed > now else ""
-    return Sentence(topic="more", text=f"{text}{more} (power 80 %).", numbers=numbers)
+    return Sentence(topic="more", text=text, numbers=numbers)
 
 
 def _never_predicted(analysis: Analysis) -> Sentence | None:

@@ -35,6 +35,9 @@ def effects_section(analysis: Analysis) -> Section:
         for term in effects.effects
         if term.span is not None
     }
+    if len(analysis.grid.seeds) == 1:
+        text = "One seed: what a level does and what is luck cannot be told apart."
+        return section("effects", "Effects of the axes", [Paragraph(text=text, kind="warning")])
     if effects.cannot:
         blocks.append(Paragraph(text=f"What cannot be said: {effects.cannot}.", kind="warning"))
     if mains:
@@ -57,13 +60,17 @@ def effects_section(analysis: Analysis) -> Section:
         blocks += _interactions(analysis, palette)
     if effects.table:
         blocks.append(Table(name="variance", title="Analysis of variance, blocked by seed", shown=_variance(analysis)))
+    if effects.provisional and not effects.cannot:
+        blocks.append(Paragraph(text=f"Provisional: {effects.provisional}.", kind="warning"))
     blocks.append(note(" ".join(f"{text[0].upper()}{text[1:]}." for text in effects.notes)))
     if effects.table and not effects.cannot:
         blocks.append(
             note(
-                "Assumes that a seed adds the same to every configuration and errors of one variance, near enough to "
-                "normal. Share is of all variation around the mean (eta squared). An axis with a small share may "
-                "still matter at one level of another: see the interactions."
+                "An axis is tested with its own axis × seed error where six degrees of freedom or more tell it, else "
+                "with the residual; p-values of axes are adjusted by Holm, and so are those of interactions; intervals "
+                "hold for all axes at once. Assumes errors near enough to normal. Share is of the variation around the "
+                "mean in this sample (eta squared). An axis with a small share may still matter at one level of "
+                "another: see the interactions."
             )
         )
     return section("effects", "What matters: effects of the axes", blocks)
@@ -84,7 +91,7 @@ def _spans(analysis: Analysis) -> pd.DataFrame:
                 "to": str(ordered[-1].levels[0]).replace(f"{term.factors[0]}=", ""),
                 "difference (points)": points(term.span.estimate),
                 "95 % interval": points_range(term.span.low, term.span.high),
-                "share of variance (%)": f"{100 * row.share:.1f}",
+                "share of variance in this sample (%)": f"{100 * row.share:.1f}",
                 "p": p_text(row.p_value),
             }
         )
@@ -99,6 +106,7 @@ def _variance(analysis: Analysis) -> pd.DataFrame:
             "sum of squares (points²)": significant(1e4 * row.sum_sq),
             "share (%)": f"{100 * row.share:.1f}" if np.isfinite(row.share) else NONE,
             "F": significant(row.f_value),
+            "df of its error": str(row.error_df) if row.error_df else NONE,
             "p": p_text(row.p_value),
         }
         for row in analysis.effects.table
@@ -113,18 +121,26 @@ def _interactions(analysis: Analysis, palette: Palette) -> list[Block | None]:
         for lines in axes[i + 1 :]:
             few, many = sorted((along, lines), key=lambda axis: len(analysis.grid.levels(axis)))
             x, hue = (many, few) if len(analysis.grid.levels(many)) > 6 else (along, lines)
-            means: dict[tuple[str, str], float] = {}
-            for a in analysis.grid.levels(x):
-                for b in analysis.grid.levels(hue):
-                    chosen = [
-                        entry.score.estimate
-                        for entry in analysis.entries
-                        if entry.configuration.levels[x] == a and entry.configuration.levels[hue] == b
-                    ]
-                    if chosen:
-                        means[a, b] = float(np.mean(chosen))
-            panels.append((x, hue, means))
+            means = _cell_means(analysis, x, hue)
+            if means:
+                panels.append((x, hue, means))
     if not panels:
         return []
-    caption = "Means at every combination of two axes, the others averaged out. Parallel lines: no interaction."
+    caption = "Least-squares means at every combination of two axes. Parallel lines: no interaction."
     return [Drawing(picture=interactions(panels, score=analysis.criterion, palette=palette), caption=caption)]
+
+
+def _cell_means(analysis: Analysis, x: str, hue: str) -> dict[tuple[str, str], float]:
+    """Means of the model, by level of each of two axes: a missing grid point moves none of them."""
+    found = analysis.effects.cell_means
+    table = found.get((x, hue))
+    if table is None and (hue, x) in found:
+        table = found[(hue, x)].T
+    if table is None:
+        return {}
+    rows, columns = analysis.grid.levels(x), analysis.grid.levels(hue)
+    return {
+        (row, column): analysis.metric.value(float(table[i, j]))
+        for i, row in enumerate(rows)
+        for j, column in enumerate(columns)
+    }

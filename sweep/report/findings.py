@@ -1,25 +1,44 @@
 """What the analysis finds, as plain frozen records: one computes them, verdict, page and README only read them.
 
-Scores are shares in [0, 1] as in the records; whoever shows them makes percent of them. Axis letters:
-K configurations (twins once), S shared seeds, N test images.
+Scores are as in the records (accuracies in [0, 1]), differences and p-values of their goodness
+(`sweep.metrics.Metric`); whoever shows accuracies makes percent of them. Axis letters: K configurations (twins once), S seeds, N test images.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
+from sweep.metrics import Metric
 from sweep.records import ExperimentRecords, Manifest
 from sweep.report.images import TestImages
-from sweep.stats import BestSet, Equivalence, FactorEffects, Interval, McNemar, PairedTest
+from sweep.stats import Comparisons, FactorEffects, Interval, NamedPair, Winner
 from sweep.tables import Configuration, Grid, GridPoint
 
 LEVEL = 0.95
-# The largest difference in accuracy that does not matter: stated in every report, chosen before looking.
-MARGIN = 0.001
 # Beyond this many configurations a reader looks at the top of the table, and at the CSV for the rest.
 MOST_SHOWN = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """Something that the report says and that may be wrong: the page prints these and no other.
+
+    Attributes:
+        kind: What is said; see `sweep.report.claims`.
+        subject: Whom it is said of: names of configurations, axes or levels.
+        level: With which all claims of a kind are true at once, over all looks at the data.
+        provisional: Why it cannot carry that level, "" if it can.
+        low: Lower end, of a claim that is an interval.
+        high: Upper end likewise.
+    """
+
+    kind: str
+    subject: tuple[str, ...]
+    level: float
+    provisional: str = ""
+    low: float = math.nan
+    high: float = math.nan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +48,13 @@ class Entry:
     Attributes:
         rank: From 1; by mean of the criterion, equal means having equal ranks (1, 1, 3).
         configuration: With its levels, twins and replicates.
-        score: Mean of the criterion over the seeds, with its own interval.
-        scores: Of each seed.
-        behind: Mean of the first of the ranking minus its own.
-        letters: Two configurations that share one are not told apart; "" where nothing can be.
+        score: Mean of the criterion over the seeds; its interval is for new seeds and true of all entries at once.
+        scores: Of each seed, NaN where there is none.
+        behind: Goodness of the first of the ranking minus its own; the interval is true of all pairs at once.
+        ranks: The best and the worst rank that it may have, true of all entries at once; None if nothing can be shown.
         in_best_set: Not shown to be worse than the best.
         p_worse: Adjusted for all configurations; NaN where it cannot be given.
-        against_best: Simultaneous interval of its mean minus the best other mean.
+        test_accuracy: Mean over the seeds.
         on_front: On the Pareto front of mean score against "train_time_s" and "parameters".
     """
 
@@ -43,11 +62,11 @@ class Entry:
     configuration: Configuration
     score: Interval
     scores: tuple[float, ...]
-    behind: float
-    letters: str
+    behind: Interval
+    ranks: tuple[int, int] | None
     in_best_set: bool
     p_worse: float
-    against_best: tuple[float, float]
+    test_accuracy: float
     on_front: Mapping[str, bool]
 
     @property
@@ -63,50 +82,54 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """The selected configuration against another one by name.
-
-    The ranking decides which are named, so their p-values are on the bold side; `Entry.p_worse` is not.
+    """The selected configuration beside another one that is worth naming; its numbers are those of the entry.
 
     Attributes:
         entry: The other one.
         why: What makes it worth naming.
-        test: Of the criterion, paired by seed; selected minus other.
-        p_holm: Adjusted for all named pairs.
-        equivalence: Against `MARGIN`.
-        images: Both on the same test images, models of the first seed; None where there are no predictions.
+        equal: Whether the two are shown to differ by less than the metric's margin; None if there is no margin.
     """
 
     entry: Entry
     why: str
-    test: PairedTest
-    p_holm: float
-    equivalence: Equivalence
-    images: McNemar | None
+    equal: bool | None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Crossing:
-    """Two levels of one axis that change places between two levels of another, both ways beyond chance.
+class Named:
+    """Two configurations that the sweep file names for comparison.
 
     Attributes:
-        factor: The axis whose best level depends on the other.
-        other: The axis it depends on.
-        at: Level of `other` at which `better` leads `worse`.
-        other_at: Level of `other` at which it is the other way round.
-        better: Level of `factor`, the best one at `at`.
-        worse: Level of `factor`, the best one at `other_at`.
-        lead: Difference of their means at `at`.
-        other_lead: Difference of their means at `other_at`, the other way round.
+        names: Of both.
+        pair: Their test; None if one of them cannot be compared.
+        cannot: Why not, "" if they can.
     """
 
-    factor: str
-    other: str
-    at: str
-    other_at: str
-    better: str
-    worse: str
-    lead: float
-    other_lead: float
+    names: tuple[str, str]
+    pair: NamedPair | None
+    cannot: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """The configuration of the sweep file that all others are compared with.
+
+    Attributes:
+        name: Of it.
+        p_better: By name of each other configuration: p-value of "not better than the baseline", adjusted for all.
+        limit: p-values below it are claims.
+        cannot: Why nothing can be said, "" if something can.
+    """
+
+    name: str
+    p_better: Mapping[str, float]
+    limit: float
+    cannot: str
+
+    @property
+    def better(self) -> list[str]:
+        """The configurations that are shown to be better."""
+        return [name for name, p in self.p_better.items() if p < self.limit]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,22 +137,18 @@ class Resolution:
     """What the seeds there are can resolve, and what more could; two-sided paired t test, power 80 %.
 
     Attributes:
-        sd: Standard deviation of a paired difference, pooled over all configurations.
-        detectable: Smallest difference that `seeds_now` seeds find; NaN if unknown.
         seeds_now: S.
-        margin: The difference asked about.
-        seeds_for_margin: Seeds in total that find it; None if unknown or beyond any reason.
-        gap: From the selected configuration to the second.
-        seeds_for_gap: Seeds in total that find it; None likewise.
+        margin: The difference asked about; None if the metric has none.
+        detectable: Smallest difference that `seeds_now` seeds find; NaN if unknown.
+        seeds: Seeds in total that find the margin, from and to; None if unknown or beyond any reason.
+        cannot: Why not, "" if it is known.
     """
 
-    sd: float
-    detectable: float
     seeds_now: int
-    margin: float
-    seeds_for_margin: int | None
-    gap: float
-    seeds_for_gap: int | None
+    margin: float | None
+    detectable: float
+    seeds: tuple[int, int] | None
+    cannot: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,36 +190,72 @@ class Reproduced:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Analysis:
-    """All that a report says of one experiment.
+class Findings:
+    """What the scores of a grid say.
+
+    Attributes:
+        grid: Grid points, seeds, configurations.
+        entries: The ranking.
+        comparisons: Of all configurations with each other; of fewer than two, why there is nothing to compare.
+        winner: The selected configuration's score, corrected for its selection; None if nothing is selected.
+        test: Test accuracy of the selected configuration, corrected likewise; None if nothing is selected.
+        effects: Of the axes on the criterion.
+        pairs: The selected configuration beside others.
+        named: The pairs that the sweep file names.
+        baseline: That the sweep file names; None if it names none.
+        resolution: What more seeds could tell.
+        unfinished: Why all of it may change, "" if the experiment is finished.
+        claims: All that is claimed.
+    """
+
+    grid: Grid
+    entries: tuple[Entry, ...]
+    comparisons: Comparisons
+    winner: Winner | None
+    test: Interval | None
+    effects: FactorEffects
+    pairs: tuple[Pair, ...]
+    named: tuple[Named, ...]
+    baseline: Baseline | None
+    resolution: Resolution
+    unfinished: str
+    claims: tuple[Claim, ...] = ()
+
+    @property
+    def metric(self) -> Metric:
+        """The score that selects."""
+        return self.grid.metric
+
+    @property
+    def criterion(self) -> str:
+        """The score that selects, in words."""
+        return self.grid.metric.title
+
+    @property
+    def selected(self) -> Entry | None:
+        """The first of the ranking, None if nothing can be compared."""
+        return self.entries[0] if self.entries else None
+
+    def claimed(self, kind: str) -> list[Claim]:
+        """Gives the claims of a kind."""
+        return [claim for claim in self.claims if claim.kind == kind]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Analysis(Findings):
+    """All that a report says of one experiment: the findings, and what its files tell beside the scores.
 
     Attributes:
         records: What it was read from.
-        grid: Grid points, shared seeds, configurations.
-        criterion: The selecting score in words.
-        entries: The ranking.
-        best: The set that is not distinguishable from the best.
-        test: Test accuracy of the selected configuration over seeds and images; None if nothing is selected.
-        effects: Of the axes on the criterion.
-        crossings: Where the best level of an axis depends on another axis; empty if that is not shown.
-        pairs: The named pairs.
-        resolution: Power, now and with more seeds.
-        controls: One for each pair of grid points that differ in the two cross-entropies only.
-        twins: Configurations that stand for several grid points.
-        reproduced: Published protocol only.
-        images: Confusions and predictions; None if there are none.
+        confirmation: What the fresh seeds of the finalists say; None if there are none.
+        controls: Where the grid holds one function under two names.
+        twins: Configurations found under several names.
+        reproduced: The published table beside ours; empty for another protocol.
+        images: Predictions on the test images; None if they are not there.
     """
 
     records: ExperimentRecords
-    grid: Grid
-    criterion: str
-    entries: tuple[Entry, ...]
-    best: BestSet
-    test: Interval | None
-    effects: FactorEffects
-    crossings: tuple[Crossing, ...]
-    pairs: tuple[Pair, ...]
-    resolution: Resolution
+    confirmation: "Confirmation | None"
     controls: tuple[Control, ...]
     twins: tuple[Configuration, ...]
     reproduced: tuple[Reproduced, ...]
@@ -211,13 +266,41 @@ class Analysis:
         """Of the experiment."""
         return self.records.manifest
 
-    @property
-    def selected(self) -> Entry | None:
-        """The first of the ranking, None if nothing can be compared."""
-        return self.entries[0] if self.entries else None
+
+@dataclass(frozen=True, kw_only=True)
+class Finalist:
+    """A finalist with its fresh seeds; `p_worse` is of "not worse than the selected one", NaN for that one itself."""
+
+    name: str
+    score: Interval
+    test: Interval
+    p_worse: float
 
 
-def of_share(interval: Interval) -> Interval:
-    """Gives an interval of an accuracy cut to the accuracies there are, [0, 1]."""
-    low, high = np.clip([interval.low, interval.high], 0, 1)
-    return dataclasses.replace(interval, low=float(low), high=float(high))
+@dataclass(frozen=True, kw_only=True)
+class Confirmation:
+    """What fresh seeds say of configurations that were fixed before these were trained.
+
+    Attributes:
+        seeds: How many fresh seeds each finalist has.
+        finalists: The selected configuration first.
+        limit: p-values below it are claims.
+        level: Of all claims together.
+        provisional: Why claims cannot carry it, "" if they can.
+        cannot: Why nothing can be said, "" if something can.
+    """
+
+    seeds: int
+    finalists: tuple[Finalist, ...]
+    limit: float
+    level: float
+    provisional: str
+    cannot: str
+
+
+def shown_interval(interval: Interval, metric: Metric) -> Interval:
+    """Turns an interval of goodness into one of the metric, within the values that there are."""
+    low, high = (interval.low, interval.high) if metric.mode == "max" else (interval.high, interval.low)
+    return dataclasses.replace(
+        interval, estimate=metric.value(interval.estimate), low=metric.value(low), high=metric.value(high)
+    )

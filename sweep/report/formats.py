@@ -55,6 +55,13 @@ def significant(value: float) -> str:
     return f"{value:,.{min(decimals, 6)}f}"
 
 
+def numeral(value: float) -> str:
+    """Gives an amount of evidence as "16", "0.32" or "over 1,000"."""
+    if value > 1000:
+        return "over 1,000"
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
+
+
 def duration(seconds: float) -> str:
     """Gives 3723 as "1 h 2 min", 62 as "1 min 2 s", 0.5 as "0.5 s"."""
     if not math.isfinite(seconds):

@@ -13,7 +13,7 @@ from sweep.figures import (
 )
 from sweep.report.document import Block, Drawing, Paragraph, Section, section
 from sweep.report.findings import MOST_SHOWN, Analysis
-from sweep.report.pivot import mean_score, pivot
+from sweep.report.pivot import mean_scores, pivot
 from sweep.tables import Configuration, code, level_name
 
 _MOST_FACETS, _MOST_CELLS, _MOST_PANELS = 6, 12, 16
@@ -65,6 +65,7 @@ def _heat_map(analysis: Analysis) -> Block:
         )
     shape = (len(names[row_axis]), len(names[column_axis]))
     facets = {name: np.full(shape, np.nan) for name in names[facet_axis]}
+    means = mean_scores(analysis)
     marked = []
     for point in grid.points:
         levels = {axis: level_name(axis, v) for axis, v in zip(grid.axes, point.values, strict=True)} | {"": ""}
@@ -72,7 +73,7 @@ def _heat_map(analysis: Analysis) -> Block:
         if not point.replicates or any(values[axis] != value for axis, value in held.items()):
             continue
         row, column = names[row_axis].index(levels[row_axis]), names[column_axis].index(levels[column_axis])
-        facets[levels[facet_axis]][row, column] = mean_score(grid, point)[0]
+        facets[levels[facet_axis]][row, column] = means.get(point.values, np.nan)
         if point in analysis.entries[0].configuration.points:
             marked.append((levels[facet_axis], row, column))
     picture = heat_map(
@@ -127,7 +128,7 @@ def _curves(analysis: Analysis, palette: Palette) -> Block:
 def _history(analysis: Analysis, configuration: Configuration, metric: str) -> NDArray[np.float64]:
     """`[E, S]`, cut to the shortest of its trials."""
     columns = []
-    for replicate in configuration.replicates:
+    for replicate in configuration.trained:
         epochs = analysis.records.done[replicate.trial_id].history[metric]
         columns.append([row[replicate.row] for row in epochs])
     shortest = min(map(len, columns))

@@ -150,7 +150,7 @@ def _predicted(
 ) -> Predicted:
     read: dict[str, Predictions] = {}
     rows, never, confusion = [], [], np.zeros((classes, classes), dtype=np.int64)
-    for replicate in configuration.replicates:
+    for replicate in configuration.trained:
         if replicate.trial_id not in read:
             read[replicate.trial_id] = records.experiment.read_predictions(replicate.trial_id)
         predictions = read[replicate.trial_id]

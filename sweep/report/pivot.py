@@ -1,5 +1,8 @@
 """The grid as a table: a row for each combination of the first axes, a column for each level of the last."""
 
+import math
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -7,7 +10,7 @@ from sweep.config import value_name
 from sweep.report.document import Block, Paragraph, Table
 from sweep.report.findings import MOST_SHOWN, Analysis
 from sweep.report.formats import NONE, percent
-from sweep.tables import Grid, GridPoint, bold, code, level_name
+from sweep.tables import Grid, bold, code, level_name
 
 _MOST_COLUMNS = 12
 
@@ -18,6 +21,7 @@ def pivot(analysis: Analysis) -> list[Block]:
     column_axis = _column_axis(grid)
     row_axes = [axis for axis in grid.axes if axis != column_axis]
     columns = [level_name(column_axis, value) for value in grid.axes[column_axis]] if column_axis else []
+    scores, lost = mean_scores(analysis), {one.point.values for one in grid.diverged}
     columns = columns or [f"{analysis.criterion} (%)"]
     texts: dict[tuple[str, ...], dict[str, str]] = {}
     means: dict[tuple[str, ...], dict[str, float]] = {}
@@ -25,8 +29,9 @@ def pivot(analysis: Analysis) -> list[Block]:
         levels = {axis: level_name(axis, value) for axis, value in zip(grid.axes, point.values, strict=True)}
         values = dict(zip(grid.axes, map(value_name, point.values), strict=True))
         row, column = tuple(values[axis] for axis in row_axes), levels.get(column_axis)
-        mean, seeds = mean_score(grid, point)
-        text = percent(mean) + (f" (n = {seeds})" if np.isfinite(mean) and seeds < len(grid.seeds) else "")
+        mean, seeds = scores.get(point.values, math.nan), len(point.replicates)
+        text = percent(mean) + (f" (n = {seeds})" if math.isfinite(mean) and seeds < len(grid.seeds) else "")
+        text = "diverged" if point.values in lost else text
         texts.setdefault(row, {})[column or columns[0]] = bold(text) if point in selected else text
         means.setdefault(row, {})[column or columns[0]] = mean
     largest = {
@@ -48,12 +53,9 @@ def pivot(analysis: Analysis) -> list[Block]:
     return [table] if len(order) == len(texts) else [table, Paragraph(text=cut, kind="note")]
 
 
-def mean_score(grid: Grid, point: GridPoint) -> tuple[float, int]:
-    """Mean of the criterion over the shared seeds that a grid point has, and their number; NaN if one diverged."""
-    finished = [point.replicates[seed].record for seed in grid.seeds if seed in point.replicates]
-    if not finished or any(record.diverged for record in finished):
-        return float("nan"), len(finished)
-    return float(np.mean([getattr(record, grid.criterion) for record in finished])), len(finished)
+def mean_scores(analysis: Analysis) -> dict[tuple[Any, ...], float]:
+    """Mean of the criterion of every grid point that is compared, by its values."""
+    return {point.values: entry.score.estimate for entry in analysis.entries for point in entry.configuration.points}
 
 
 def _column_axis(grid: Grid) -> str:

@@ -1,13 +1,45 @@
 """What is known beforehand: one function under two names, and the published table."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
 
 import numpy as np
 import pandas as pd
 
-from sweep.report.findings import LEVEL, Control, Reproduced, of_share
-from sweep.stats import prediction_interval
+from sweep.metrics import METRICS
+from sweep.report.findings import LEVEL, Control, Reproduced, shown_interval
+from sweep.stats import Interval, chance_of_at_least, mean_interval, prediction_interval
 from sweep.tables import Grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How well the published table and ours agree.
+
+    Attributes:
+        inside: Published accuracies that lie inside our prediction intervals.
+        told: Those of which it can be said.
+        p_value: Probability that so few or fewer would, were they further runs of ours.
+        difference: Mean of ours minus published over the grid points.
+    """
+
+    inside: int
+    told: int
+    p_value: float
+    difference: Interval
+
+
+def agreement(rows: Sequence[Reproduced]) -> Agreement:
+    """Compares the published table with ours as a whole."""
+    told = [row for row in rows if row.inside is not None]
+    inside = sum(bool(row.inside) for row in told)
+    return Agreement(
+        inside=inside,
+        told=len(told),
+        p_value=chance_of_at_least(len(told) - inside, len(told), 1 - LEVEL),
+        difference=mean_interval([row.ours.estimate - row.published for row in rows], LEVEL),
+    )
 
 
 def controls(grid: Grid) -> tuple[Control, ...]:
@@ -56,7 +88,8 @@ def reproduced(grid: Grid) -> tuple[Reproduced, ...]:
         if point.values not in published:
             continue
         finished = [replicate.record for replicate in point.replicates.values() if not replicate.record.diverged]
-        ours = of_share(prediction_interval([record.train_accuracy for record in finished], LEVEL))
+        ours = prediction_interval([record.train_accuracy for record in finished], LEVEL)
+        ours = shown_interval(ours, METRICS["train_accuracy"])
         value = published[point.values]
         # The published numbers are rounded to 0.01 points, so a prediction counts as hit within half of that.
         inside = None if ours.cannot else bool(ours.low - 0.00005 <= value <= ours.high + 0.00005)

@@ -1,5 +1,6 @@
 """Several experiments side by side: the same tables by data set or protocol, and ranks over many data sets."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
@@ -46,7 +47,7 @@ def _scores(analyses: Mapping[str, Analysis]) -> Section:
         for entry in analysis.entries:
             for trial_point in _values(analysis, entry.configuration, axes):
                 row = rows.setdefault(trial_point, {})
-                test = entry.configuration.mean("test_accuracy")
+                test = entry.test_accuracy
                 row[f"{name}: {analysis.criterion} (%)"] = f"{percent(entry.score.estimate)} ({entry.rank})"
                 row[f"{name}: test accuracy (%)"] = percent(test)
                 numbers.setdefault(trial_point, {}).update(
@@ -109,7 +110,10 @@ def _effects(analyses: Mapping[str, Analysis]) -> Section:
 def _ranks(analyses: Sequence[Analysis]) -> Section:
     """Friedman's test and Nemenyi's critical difference over data sets, one score per data set."""
     axes = _axes(analyses)
-    one_each = list({analysis.manifest.dataset.sha256: analysis for analysis in analyses if analysis.entries}.values())
+    one_each = [analysis for analysis in analyses if analysis.entries]
+    if reason := _unlike(one_each):
+        text = f"Ranks over data sets are not compared: {reason}."
+        return section("ranks", "Ranks over data sets", [Paragraph(text=text, kind="note")])
     means = []
     for analysis in one_each:
         means.append(
@@ -126,7 +130,7 @@ def _ranks(analyses: Sequence[Analysis]) -> Section:
     scores = np.array([[table[values] for _, values in kept] for table in means]).reshape(len(means), len(kept))
     outcome = critical_difference(scores)
     if outcome.cannot:
-        text = f"Ranks over data sets are not compared ({outcome.cannot}). Experiments on one data set are one block."
+        text = f"Ranks over data sets are not compared ({outcome.cannot})."
         return section("ranks", "Ranks over data sets", [Paragraph(text=text, kind="note")])
     picture = critical_difference_diagram(
         [entry.name for entry, _ in kept], outcome.average_ranks.tolist(), outcome.groups, outcome.difference
@@ -138,6 +142,24 @@ def _ranks(analyses: Sequence[Analysis]) -> Section:
     )
     caption = "Average rank of each configuration; configurations beside one bar are not told apart."
     return section("ranks", "Ranks over data sets", [Paragraph(text=text), Drawing(picture=picture, caption=caption)])
+
+
+def _unlike(analyses: Sequence[Analysis]) -> str:
+    """Why experiments cannot be the blocks of one test: each needs a data set of its own and all else alike."""
+    data = Counter(analysis.manifest.dataset.sha256 for analysis in analyses)
+    if data and max(data.values()) > 1:
+        twice = [analysis.manifest.name for analysis in analyses if data[analysis.manifest.dataset.sha256] > 1]
+        return f"{listed(twice)} have the same data, so they are no independent blocks"
+    for what, values in (
+        ("are selected by different scores", {analysis.criterion for analysis in analyses}),
+        (
+            "were trained for different numbers of epochs",
+            {trial.epochs for a in analyses for trial in a.manifest.trials},
+        ),
+    ):
+        if len(values) > 1:
+            return f"the experiments {what} ({listed(sorted(map(str, values)))})"
+    return ""
 
 
 def _axes(analyses: Iterable[Analysis]) -> list[str]:

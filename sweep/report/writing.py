@@ -63,7 +63,7 @@ def document_of(analysis: Analysis) -> Document:
     return Document(
         title=f"{manifest.name}: {' × '.join(analysis.grid.axes).replace('_', ' ')} on {manifest.dataset.name}",
         subtitle=f"{several(len(analysis.grid.points), 'grid point')}, "
-        f"{several(len(analysis.grid.seeds), 'shared seed')}, {several(manifest.sweep.epochs, 'epoch')}{protocol}. "
+        f"{several(len(analysis.grid.seeds), 'seed')}, {several(manifest.sweep.epochs, 'epoch')}{protocol}. "
         f"Selected by {analysis.criterion}.",
         banner=incomplete(analysis),
         sections=tuple(one for one in sections if one),

@@ -24,7 +24,7 @@ from sweep.stats.intervals import Interval, mean_interval, prediction_interval
 from sweep.stats.pareto import pareto_front
 from sweep.stats.power import detectable, seeds_range, seeds_to_resolve
 from sweep.stats.ranks import CriticalDifference, critical_difference
-from sweep.stats.shares import share_interval
+from sweep.stats.shares import chance_of_at_least, share_interval
 from sweep.stats.winner import Winner, selected, simultaneous_intervals
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "Winner",
     "better_than",
     "blocked_fit",
+    "chance_of_at_least",
     "compare",
     "critical_difference",
     "crossed_bootstrap",

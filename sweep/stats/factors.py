@@ -86,7 +86,8 @@ class FactorEffects:
         order: highest order of interaction in the model; 0 without a model.
         level: confidence of each family of intervals; all spans are one family.
         crossings: levels of one axis that change places between levels of another; empty if that is not shown.
-        cell_means: of each two axes of a few levels by name, least-squares means `[levels, levels]` in the order of appearance.
+        cell_means: of each two axes of a few levels by name, least-squares means `[levels, levels]` in the order of
+            appearance.
         provisional: why claims about axes cannot carry `level`; empty when they can.
         notes: what was done that a reader must know, one sentence each.
         cannot: what these data cannot tell and why; empty when nothing is missing.

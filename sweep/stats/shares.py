@@ -24,3 +24,11 @@ def share_interval(count: int, n: int, level: float = 0.95) -> Interval:
     low = float(special.betaincinv(count, n - count + 1, tail)) if count else 0.0
     high = float(special.betaincinv(count + 1, n - count, 1 - tail)) if count < n else 1.0
     return Interval(estimate=count / n, low=low, high=high, level=level, n=n)
+
+
+def chance_of_at_least(count: int, n: int, probability: float) -> float:
+    """Probability of `count` or more of `n` independent trials that each happen with `probability`.
+
+    Source: binomial distribution, as `scipy.stats.binom.sf(count - 1, n, probability)`.
+    """
+    return float(special.bdtrc(count - 1, n, probability)) if count > 0 else 1.0

@@ -7,10 +7,11 @@ LaTeX and Markdown; `marks` says what stands out in a text. Imports neither torc
 from sweep.tables.files import booktabs, csv, fence, latex, markdown, marked_down, numeric_columns
 from sweep.tables.frames import history_table, results_table, summary_table
 from sweep.tables.marks import bold, code, link, plain, spans
-from sweep.tables.points import Configuration, Grid, GridPoint, Replicate, level_name, read_grid
+from sweep.tables.points import Configuration, Diverged, Grid, GridPoint, Replicate, level_name, make_grid, read_grid
 
 __all__ = [
     "Configuration",
+    "Diverged",
     "Grid",
     "GridPoint",
     "Replicate",
@@ -23,6 +24,7 @@ __all__ = [
     "latex",
     "level_name",
     "link",
+    "make_grid",
     "markdown",
     "marked_down",
     "numeric_columns",

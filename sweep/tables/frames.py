@@ -65,30 +65,34 @@ def summary_table(records: ExperimentRecords) -> pd.DataFrame:
     """One row per configuration, the largest mean of the selection score first; twins share a row, equal means a rank.
 
     Columns: rank, the axes, n (seeds), mean and standard deviation over the seeds of the selection score, mean test
-    accuracy and mean training time in seconds per replicate; accuracies in percent. Grid points that cannot be
-    compared follow with rank NA and what there is of them.
+    accuracy and mean training time in seconds per replicate; accuracies in percent. Grid points that diverged or
+    cannot be compared follow with rank NA and what there is of them.
     """
     grid = read_grid(records)
     criterion = grid.criterion
+    means = {id(one): mean for one, mean in zip(grid.configurations, grid.means(criterion), strict=True)}
+    tested = {id(one): mean for one, mean in zip(grid.configurations, grid.means("test_accuracy"), strict=True)}
     rows: list[dict[str, Any]] = []
     for rank, configuration in grid.ranked():
-        scores = 100 * configuration.scores(criterion)
+        scores = configuration.scores(criterion)
+        n = int(np.isfinite(scores).sum())
         rows.append(
             {
                 "rank": rank,
                 **configuration.cells,
-                "n": len(scores),
-                f"{criterion}_mean": scores.mean(),
-                f"{criterion}_sd": scores.std(ddof=1) if len(scores) > 1 else np.nan,
-                "test_accuracy_mean": 100 * configuration.mean("test_accuracy"),
+                "n": n,
+                f"{criterion}_mean": 100 * means[id(configuration)],
+                f"{criterion}_sd": 100 * np.nanstd(scores, ddof=1) if n > 1 else np.nan,
+                "test_accuracy_mean": 100 * tested[id(configuration)],
                 "train_time_s": configuration.mean("train_time_s"),
             }
         )
-    for point, reason in grid.left_out:
+    lost = [(one.point, f"diverged in {one.count} of {one.n} seeds") for one in grid.diverged]
+    for point, reason in [*lost, *grid.left_out]:
         values = dict(zip(grid.axes, map(value_name, point.values), strict=True))
         rows.append({"rank": pd.NA, **values, "n": len(point.replicates), "note": reason})
     names = ["rank", *grid.axes, "n", f"{criterion}_mean", f"{criterion}_sd", "test_accuracy_mean", "train_time_s"]
-    table = pd.DataFrame(rows, columns=[*names, "note"] if grid.left_out else names)
+    table = pd.DataFrame(rows, columns=[*names, "note"] if lost or grid.left_out else names)
     return table.astype({"rank": "Int64", "n": "Int64"})
 
 
