@@ -72,19 +72,22 @@ def _of_axes(findings: Findings) -> Iterator[Claim]:
     effects = findings.effects
     if effects.cannot:
         return
-    doubt = findings.unfinished or findings.comparisons.provisional or effects.provisional
+    doubt = findings.unfinished or findings.comparisons.provisional
+    doubts = {term.factors[0]: doubt or term.provisional for term in spans(findings)}
     known = [(term.factors[0], term.span) for term in spans(findings) if term.span]
     matter = [(axis, span) for axis, span in known if span.low > 0]
     for axis, span in matter:
         low, high = span.low, span.high
-        yield Claim(kind="axis", subject=(axis,), level=LEVEL, provisional=doubt, low=low, high=high)
+        yield Claim(kind="axis", subject=(axis,), level=LEVEL, provisional=doubts[axis], low=low, high=high)
     if matter and len(known) > 1:
         axis, span = matter[0]
         # Compared with every axis, also with those that are not shown to matter: they may.
         if all(other.high < span.low for name, other in known if name != axis):
-            yield Claim(kind="most", subject=(axis,), level=LEVEL, provisional=doubt)
-    for crossing in effects.crossings:
-        yield Claim(kind="depends", subject=(crossing.factor, crossing.other), level=LEVEL, provisional=doubt)
+            unsure = next(filter(None, doubts.values()), "")
+            yield Claim(kind="most", subject=(axis,), level=LEVEL, provisional=unsure)
+    # Each pair once, however many of their levels change places.
+    for factor, other in dict.fromkeys((one.factor, one.other) for one in effects.crossings):
+        yield Claim(kind="depends", subject=(factor, other), level=LEVEL, provisional=doubts[factor])
     for row in effects.table:
         if row.kind == "interaction" and row.p_value < 1 - effects.level:
             yield Claim(kind="combine", subject=row.factors, level=LEVEL, provisional=doubt)

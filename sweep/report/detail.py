@@ -39,7 +39,7 @@ def missing(analysis: Analysis) -> Sentence | None:
     numbers: Numbers = {"missing": grid.missing, "scores": grid.goodness.size}
     text = (
         f"Of the {several(grid.goodness.size, 'score')} of all configurations and seeds, {grid.missing} are missing; "
-        "every one there is takes part, and means are those over all seeds, what is missing being estimated (least squares)."
+        "every one there is takes part, and means are over all seeds, what is missing being estimated (least squares)."
     )
     return Sentence(topic="missing", text=text, numbers=numbers)
 

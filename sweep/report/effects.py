@@ -60,8 +60,8 @@ def effects_section(analysis: Analysis) -> Section:
         blocks += _interactions(analysis, palette)
     if effects.table:
         blocks.append(Table(name="variance", title="Analysis of variance, blocked by seed", shown=_variance(analysis)))
-    if effects.provisional and not effects.cannot:
-        blocks.append(Paragraph(text=f"Provisional: {effects.provisional}.", kind="warning"))
+    doubts = [f"{axis}: {doubt}" for axis, doubt in _doubts(analysis).items()]
+    blocks.append(Paragraph(text=f"Provisional: {'; '.join(doubts)}.", kind="warning") if doubts else None)
     blocks.append(note(" ".join(f"{text[0].upper()}{text[1:]}." for text in effects.notes)))
     if effects.table and not effects.cannot:
         blocks.append(
@@ -144,3 +144,8 @@ def _cell_means(analysis: Analysis, x: str, hue: str) -> dict[tuple[str, str], f
         for i, row in enumerate(rows)
         for j, column in enumerate(columns)
     }
+
+
+def _doubts(analysis: Analysis) -> dict[str, str]:
+    """Why claims about axes are provisional, by axis."""
+    return {claim.subject[0]: claim.provisional for claim in analysis.claimed("axis") if claim.provisional}

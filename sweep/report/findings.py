@@ -1,7 +1,8 @@
 """What the analysis finds, as plain frozen records: one computes them, verdict, page and README only read them.
 
 Scores are as in the records (accuracies in [0, 1]), differences and p-values of their goodness
-(`sweep.metrics.Metric`); whoever shows accuracies makes percent of them. Axis letters: K configurations (twins once), S seeds, N test images.
+(`sweep.metrics.Metric`); whoever shows accuracies makes percent of them. Axis letters: K configurations (twins once),
+S seeds, N test images.
 """
 
 import dataclasses

@@ -66,8 +66,8 @@ def _what(analysis: Analysis) -> str:
         return text
     return (
         f"{text} Intervals are for the mean over new seeds and true of all configurations at once, so also of the "
-        'first; whether two differ is not seen from them, for seeds are shared. "May be rank" holds for all at once likewise. '
-        "Shaded on the page: not distinguishable from the best."
+        'first; whether two differ is not seen from them, for seeds are shared. "May be rank" holds for all at once '
+        "likewise. Shaded on the page: not distinguishable from the best."
     )
 
 

@@ -413,9 +413,9 @@ def _doubts(analysis: Analysis) -> Sentence | None:
     numbers: Numbers = {f"doubt_{number}": doubt for number, doubt in enumerate(doubts)}
     diverged = analysis.grid.diverged
     if diverged:
-        named = [f"{one.point.name} in {one.count} of {several(one.n, 'seed')}" for one in diverged]
+        named = [f"{one.point.name} diverged in {one.count} of {several(one.n, 'seed')}" for one in diverged]
         numbers |= {f"diverged_{number}": text for number, text in enumerate(named)} | {"more": len(named) - 2}
-        doubts.append(f"{listed(named, most=3)} diverged and {'is' if len(diverged) == 1 else 'are'} ranked last")
+        doubts.append(f"{listed(named, most=3)}, ranked last")
     if analysis.images and analysis.images.predicted[0].never.any():
         selected = analysis.images.predicted[0]
         never = np.flatnonzero(selected.never.any(axis=0))

@@ -18,10 +18,11 @@ from sweep.stats.spread import spread_quantile
 
 @dataclass(frozen=True, kw_only=True)
 class Error:
-    """What a term is tested with: a mean square, NaN where there is none, and its degrees of freedom."""
+    """What a term is tested with: a mean square, NaN where there is none, its degrees of freedom, and what it misses."""
 
     variance: float
     df: int
+    provisional: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +41,14 @@ class TermEffects:
     """All effects of one term; they sum to zero.
 
     `span` is the largest minus the smallest, for main effects only; its interval is simultaneous over all
-    pairs of levels of all axes, so choosing the extreme two, or an axis, after looking is paid for.
+    pairs of levels of all axes, so choosing the extreme two, or an axis, after looking is paid for. `provisional` says
+    why a claim about it cannot carry the level; empty when it can.
     """
 
     factors: tuple[str, ...]
     levels: tuple[LevelEffect, ...]
     span: Interval | None
+    provisional: str
 
 
 def term_effects(
@@ -77,7 +80,14 @@ def term_effects(
             names = tuple(each.levels[code] for each, code in zip(axes, codes, strict=True))
             levels.append(LevelEffect(levels=names, effect=interval))
         span = _span(estimates, spread, error.df, of_spans, len(y), cannot) if len(term) == 1 else None
-        effects.append(TermEffects(factors=model.names(term), levels=tuple(levels), span=span))
+        effects.append(
+            TermEffects(
+                factors=model.names(term),
+                levels=tuple(levels),
+                span=span,
+                provisional="" if cannot else error.provisional,
+            )
+        )
     return float(coefficients[0]), tuple(effects)
 
 

@@ -38,6 +38,7 @@ from sweep.stats.holm import holm
 from sweep.stats.intervals import ROUNDING, check_level
 
 _FEWEST_DF = 6
+_UNSEEN = "with so few seeds and levels it cannot be seen whether seeds favour one level of the axis"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +89,6 @@ class FactorEffects:
         crossings: levels of one axis that change places between levels of another; empty if that is not shown.
         cell_means: of each two axes of a few levels by name, least-squares means `[levels, levels]` in the order of
             appearance.
-        provisional: why claims about axes cannot carry `level`; empty when they can.
         notes: what was done that a reader must know, one sentence each.
         cannot: what these data cannot tell and why; empty when nothing is missing.
     """
@@ -105,7 +105,6 @@ class FactorEffects:
     level: float
     crossings: tuple[Crossing, ...]
     cell_means: Mapping[tuple[str, str], NDArray[np.float64]]
-    provisional: str
     notes: tuple[str, ...]
     cannot: str
 
@@ -188,7 +187,6 @@ def factor_effects(
         level=level,
         crossings=changing,
         cell_means=cells_of_two,
-        provisional="" if cannot else _doubt(errors, residual),
         notes=tuple(_notes(axes, cells, seeds, y, model, len(scores) - len(y))),
         cannot=cannot,
     )
@@ -206,15 +204,9 @@ def _errors(
         own_df = residual.df - rest_df
         if own_df >= _FEWEST_DF and (number,) in errors:
             errors[(number,)] = Error(variance=max(error_ss - rest_ss, 0.0) / own_df, df=own_df)
+        elif len(model.axes) > 1:  # one axis alone has no other error than the residual, which is its own
+            errors[(number,)] = dataclasses.replace(residual, provisional=_UNSEEN)
     return errors
-
-
-def _doubt(errors: Mapping[Term, Error], residual: Error) -> str:
-    # One axis alone has no other error than the residual, which is its own.
-    mains = [error for term, error in errors.items() if len(term) == 1]
-    if len(mains) > 1 and any(error is residual for error in mains):
-        return "with so few seeds and levels it cannot be seen whether seeds favour one level of an axis"
-    return ""
 
 
 def _checked(
