@@ -130,8 +130,8 @@ def _single_run(analysis: Analysis, numbers: Numbers) -> str:
     return (
         f"{bold(selected.name)} has the {_criterion(analysis)} {percent(selected.score.estimate)} %, {place}; its test "
         f"accuracy is {percent(test.estimate)} %. One seed cannot tell what is the configuration's and what is luck: "
-        "add seeds, such as seeds=0..2 with --extend"
-    ) + "."
+        "add seeds with --extend."
+    )
 
 
 def _criterion(analysis: Analysis) -> str:
@@ -333,6 +333,9 @@ def _plans(analysis: Analysis) -> Sentence | None:
         }
         ahead, behind = (first, second) if named.pair.difference > 0 else (second, first)
         evidence = f"e = {numeral(named.pair.e_value)}, {numeral(named.pair.needed)} needed"
+        if named.pair.n < named.pair.fewest:
+            numbers[f"fewest_{number}"] = named.pair.fewest
+            evidence += f", for which {named.pair.fewest} seeds are the fewest"
         if any(claim.subject == (ahead, behind) for claim in analysis.claimed("named")):
             parts.append(f"{bold(ahead)} is shown to be better than {behind} by {points(gap)} points ({evidence})")
         else:

@@ -87,7 +87,8 @@ def _kept(fit: BlockedFit) -> float:
         return 1.0 if not fit.cannot or k == 1 else math.nan
     counts = np.isfinite(fit.table).sum(axis=1)
     chance = fit.error_variance * float((1 / counts).mean())
-    return max(0.0, 1 - (k - 3) / (k - 1) * chance / float(fit.means.var(ddof=1)))
+    between = float(fit.means.var(ddof=1))
+    return max(0.0, 1 - (k - 3) / (k - 1) * chance / between) if between else 0.0
 
 
 def _interval(fit: BlockedFit, place: int, level: float) -> Interval:
