@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sweep import losses, models
 from sweep.config import (
     ACTIVATIONS,
+    CONFIRMATION,
     HIDDEN_LAYERS,
     LOSSES,
     SweepConfig,
@@ -209,10 +210,11 @@ def test_everything_that_decides_the_numbers_is_in_the_id() -> None:
         "seeds": (0, 1),
         "engine": "reference",
     }
-    assert {"trial_id", *changed} == {field.name for field in dataclasses.fields(base)}
+    assert {"trial_id", "role", *changed} == {field.name for field in dataclasses.fields(base)}
     others = [dataclasses.replace(base, **{"trial_id": "", key: value}) for key, value in changed.items()]
     assert len({base.digest, *(other.digest for other in others)}) == len(changed) + 1
     assert all(other.trial_id.endswith(f"-{other.digest}") for other in (base, *others))
+    assert dataclasses.replace(base, trial_id="", role=CONFIRMATION).trial_id == base.trial_id
 
 
 def test_the_id_does_not_change_from_one_version_to_the_next() -> None:

@@ -156,7 +156,7 @@ def level_name(axis: str, value: Any) -> str:
 
 def _points(records: ExperimentRecords, axes: Mapping[str, Sequence[Any]]) -> list[GridPoint]:
     trials: dict[tuple[Any, ...], list[Any]] = {}
-    for trial in records.manifest.trials:
+    for trial in records.manifest.compared:
         trials.setdefault(tuple(trial.point[axis] for axis in axes), []).append(trial)
     points = []
     for values, members in trials.items():
