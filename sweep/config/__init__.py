@@ -17,9 +17,9 @@ from sweep.config.checks import (
     check_trainable,
     names_data_file,
 )
+from sweep.config.naming import point_name
 from sweep.config.reading import built_in_sweeps, load_sweep, names_sweep_file
 from sweep.config.sweep import SweepConfig, differences
-from sweep.config.naming import point_name
 from sweep.config.trial import (
     AXES,
     CONFIRMATION,

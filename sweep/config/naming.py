@@ -24,8 +24,8 @@ def check_compare(given: Any, axes: Axes) -> tuple[tuple[Point, Point], ...]:
     """
     names = _Names(axes)
     if not _is_list(given) or not all(_is_list(pair) and len(pair) == 2 for pair in given):
-        one = f'["{names.example(first=True)}", "{names.example(first=False)}"]'
-        raise ConfigError(f"compare must be a list of pairs of grid points, such as [{one}]; got {shown(given)}")
+        example = f'["{names.example(first=True)}", "{names.example(first=False)}"]'
+        raise ConfigError(f"compare must be a list of pairs of grid points, such as [{example}]; got {shown(given)}")
     pairs: dict[frozenset[Point], tuple[Point, Point]] = {}
     for pair in given:
         one, other = (names.find("compare", name) for name in pair)

@@ -160,7 +160,7 @@ def _unseal(content: bytes) -> dict[str, Any]:
 
 
 def _pairs(table: Any) -> Any:
-    """Gives a table as the list of pairs that the reader of a tuple of pairs takes; what is no table is its business."""
+    """Gives a table as a list of pairs, for the reader of a tuple of pairs; it refuses what is no table."""
     return [list(item) for item in table.items()] if isinstance(table, dict) else table
 
 
