@@ -476,7 +476,11 @@ def test_predictions_that_do_not_fit_the_experiment_are_left_out(tmp_path, rng):
 
 def test_the_sweep_file_of_a_report_is_read_again_as_the_sweep(tmp_path, rng):
     axes = {"depth": ["deep", "64"], "activation": ["relu"], "loss": ["hinge"], "learning_rate": [1e-5, 1, 1e16]}
-    sweep = made_up_sweep(axes=axes, layers={"64": [64]}, dataset="Gr\u00f6\u00dfe \U0001f600 \u5b57.npz")
+    named = {
+        "baseline": {"depth": 64, "learning_rate": 1},
+        "compare": [["deep-learning_rate=1e-05", "64-learning_rate=1"]],
+    }
+    sweep = made_up_sweep(axes=axes, layers={"64": [64]}, dataset="Gr\u00f6\u00dfe \U0001f600 \u5b57.npz", **named)
     records = read_records(write_experiment(tmp_path / "e", constant, rng=rng, sweep=sweep, test_size=50))
     (code,) = [block.text for block in provenance_section(records).blocks if getattr(block, "kind", "") == "code"]
     assert SweepConfig.from_json(tomllib.loads(code)) == sweep

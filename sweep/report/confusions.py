@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sweep.config import level_name
 from sweep.figures import Picture, broken, confusion_matrix, difference_matrix, image_strip, wall
 from sweep.report.document import Block, Drawing, Paragraph, Section, Table, section
 from sweep.report.files import unused
 from sweep.report.findings import MOST_SHOWN, Analysis
 from sweep.report.formats import NONE, percent, several
 from sweep.report.images import TestImages
-from sweep.tables import bold, level_name
+from sweep.tables import bold
 
 _MOST_IMAGES = 36
 

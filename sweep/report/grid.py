@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.config import level_name
 from sweep.figures import (
     Cost,
     Curve,
@@ -14,7 +15,7 @@ from sweep.figures import (
 from sweep.report.document import Block, Drawing, Paragraph, Section, section
 from sweep.report.findings import MOST_SHOWN, Analysis
 from sweep.report.pivot import mean_scores, pivot
-from sweep.tables import Configuration, code, level_name
+from sweep.tables import Configuration, code
 
 _MOST_FACETS, _MOST_CELLS, _MOST_PANELS = 6, 12, 16
 
