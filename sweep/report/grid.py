@@ -44,8 +44,8 @@ def grid_section(analysis: Analysis) -> Section:
     blocks.append(
         Drawing(
             picture=cost(costs, labels=labels, score=analysis.criterion, palette=palette),
-            caption="Accuracy against cost. Filled and numbered by rank: on the Pareto front, no other is both "
-            "cheaper and better; the front is of measured means and itself uncertain.",
+            caption="Accuracy against cost. Filled and numbered by rank: on the Pareto front, no other costs less and "
+            "scores as high; the front is of measured means and itself uncertain.",
         )
     )
     return section("grid", "Grid, learning curves, cost", blocks)
