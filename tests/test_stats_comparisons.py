@@ -339,7 +339,8 @@ def test_left_out_configuration_is_not_compared_and_may_have_any_rank():
     assert found.in_best_set.tolist() == [True, False, False]
     assert np.isnan(found.p_worse[1])
     assert np.isnan(found.standard_errors[1]).all()
-    assert not (found.better[1].any() or found.better[:, 1].any())
+    assert not found.better[1].any()
+    assert not found.better[:, 1].any()
     assert found.ranks.tolist() == [[1, 2], [1, 3], [2, 3]]
     assert np.isnan(stats.better_than(scores, 0)[0][1])
     assert np.isnan(stats.better_than(scores, 1)[0]).all()
@@ -656,12 +657,12 @@ def test_leader_that_varies_far_more_is_not_said_to_lead_what_another_one_beats(
     # The last but one is far behind the first, the last, noisy one slightly further; it often has the best mean.
     rng, led, said = np.random.default_rng(8), 0, 0
     means, spreads = np.array([0.0] * 28 + [-45.0, -46.0]), np.array([1.0] * 29 + [100.0])
-    for _ in range(100):
+    for _ in range(150):
         found = stats.compare(noisy(rng, means, 10, spreads))
         if found.best == 29 and not found.in_best_set[28]:  # not the best, that is right
             led += 1
             said += found.difference(29, 28).low >= 0  # behind this one, that would be wrong
-    assert led > at_most(0.02, 100)
+    assert led > 3
     assert said == 0
 
 

@@ -1,13 +1,13 @@
-"""Two configurations, several p-values, twins, power, ranks and the Pareto front."""
+"""The selected configuration, comparisons named beforehand, shares, several p-values, power, ranks, Pareto front."""
 
+import itertools
 import math
 
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
-from statsmodels.stats import contingency_tables, multitest
+from statsmodels.stats import multitest
 from statsmodels.stats.power import TTestPower
-from statsmodels.stats.weightstats import ttost_paired
 
 from sweep import stats
 
@@ -22,6 +22,290 @@ def at_least(share, runs):
 def at_most(share, runs):
     """The count that `runs` trials of this chance exceed once in a thousand simulations."""
     return scipy_stats.binom.ppf(0.999, runs, share)
+
+
+# The selected configuration
+
+
+def validation_and_test(rng, means, seeds, r=0.73, seed_spread=0.0, other_seeds=0.0):
+    """Scores on both splits: their errors correlate by r, the seeds' effects unless they are others'."""
+    shape = (len(means), seeds)
+    one, other = rng.normal(size=(2, *shape))
+    of_seeds, of_others = seed_spread * rng.normal(size=seeds), other_seeds * rng.normal(size=seeds)
+    scores = means[:, None] + one + of_seeds
+    return scores, means[:, None] + r * one + math.sqrt(1 - r**2) * other + (of_others if other_seeds else of_seeds)
+
+
+def test_selected_mean_is_shrunken_as_worked_out_by_hand():
+    # Means 0 to 5 of two seeds; residuals +-0.5: their squares add up to 3, with five degrees of freedom 0.6, 0.3 of a
+    # mean. The variance between means is 3.5: 3 / 5 x 0.3 / 3.5 of the lead of 2.5 is chance.
+    scores = np.arange(6.0)[:, None] + np.array([[0.5, -0.5], [-0.5, 0.5]] * 3)
+    winner = stats.selected(scores, scores, 5)
+    assert winner.optimism == pytest.approx(0.6 * 0.3 / 3.5 * 2.5)
+    assert winner.expected == pytest.approx(5 - winner.optimism)
+    assert winner.test_optimism == pytest.approx(winner.optimism)  # below ten degrees of freedom r is 1
+
+
+def test_three_configurations_or_fewer_are_not_shrunken():
+    scores = np.random.default_rng(0).normal(size=(3, 6))
+    winner = stats.selected(scores, scores, int(scores.mean(axis=1).argmax()))
+    assert (winner.optimism, winner.test_optimism) == (0, 0)
+    assert winner.expected == pytest.approx(scores.mean(axis=1).max())
+
+
+def test_share_of_the_test_score_is_the_regression_within_configurations_and_seeds():
+    rng = np.random.default_rng(1)
+    scores, test = validation_and_test(rng, np.zeros(8), 6, seed_spread=5.0, other_seeds=9.0)
+    best = int(scores.mean(axis=1).argmax())
+    winner = stats.selected(scores, test, best)
+    one, other = (x - x.mean(axis=1, keepdims=True) - x.mean(axis=0) + x.mean() for x in (scores, test))
+    slope = (one * other).sum() / (one**2).sum()
+    assert winner.test_optimism == pytest.approx(slope * winner.optimism)
+    # In another unit of the test score, by as much more; a test score that falls with the other shares nothing.
+    assert stats.selected(scores, 100 * test, best).test_optimism == pytest.approx(100 * winner.test_optimism)
+    assert stats.selected(scores, -scores, best).test_optimism == 0
+    assert stats.selected(scores, np.full((8, 6), 0.5), best).test_optimism == 0
+
+
+@pytest.mark.parametrize("scores", [np.arange(5.0)[:, None], np.arange(15.0).reshape(5, 3)])
+def test_optimism_is_unknown_where_the_error_is(scores):
+    winner = stats.selected(scores, scores, 4)
+    assert math.isnan(winner.optimism)
+    assert math.isnan(winner.expected)
+    assert math.isnan(winner.test_optimism)
+
+
+def test_optimism_on_test_scores_that_are_missing_is_unknown_and_the_rest_known():
+    scores = np.random.default_rng(2).normal(size=(6, 4))
+    winner = stats.selected(scores, np.full((6, 4), NAN), int(scores.mean(axis=1).argmax()))
+    assert winner.optimism > 0
+    assert math.isnan(winner.test_optimism)
+
+
+def test_scores_of_two_shapes_are_refused():
+    with pytest.raises(ValueError, match="one shape"):
+        stats.selected(np.zeros((3, 2)), np.zeros((3, 3)), 0)
+
+
+def test_single_configuration_has_students_interval():
+    values = np.random.default_rng(3).normal(size=7)
+    (interval,) = stats.simultaneous_intervals(values[None])
+    expected = stats.mean_interval(values)
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high))
+
+
+def test_simultaneous_intervals_match_those_worked_out_by_hand():
+    # The variance of one score is seeds' mean square / 2 + error / 2, the row's own where that is larger.
+    scores = np.array([[0.0, 2.0, 4.0], [1.0, 2.0, 6.0]])
+    errors = scores - scores.mean(axis=1, keepdims=True) - scores.mean(axis=0) + scores.mean()
+    error = (errors**2).sum() / 2
+    seeds = 2 * scores.mean(axis=0).var(ddof=1)
+    parts = seeds / 2, error / 2
+    df = sum(parts) ** 2 / (parts[0] ** 2 / 2 + parts[1] ** 2 / 2)
+    for row, interval in zip(scores, stats.simultaneous_intervals(scores), strict=True):
+        half = scipy_stats.t.isf(0.05 / 4, df) * math.sqrt(max(sum(parts), row.var(ddof=1)) / 3)
+        assert interval.estimate == pytest.approx(row.mean())
+        assert interval.high - interval.estimate == pytest.approx(half)
+        assert interval.estimate - interval.low == pytest.approx(half)
+        assert interval.n == 3
+
+
+@pytest.mark.parametrize(
+    ("scores", "reasons"),
+    [
+        (np.array([[1.0], [2.0]]), ["one common seed", "one common seed"]),
+        (np.array([[1.0, 2.0], [NAN, NAN]]), ["", "shares no seed"]),
+        (np.array([[1.0, 1.0]]), ["identical"]),
+        (np.array([[1.0, 2.0], [2.0, 3.0]]), ["no spread left", "no spread left"]),
+        (np.array([[1.0]]), ["one seed"]),
+    ],
+)
+def test_simultaneous_intervals_that_cannot_be_given_say_why(scores, reasons):
+    found = stats.simultaneous_intervals(scores)
+    for interval, reason in zip(found, reasons, strict=True):
+        assert reason in interval.cannot
+        assert math.isnan(interval.low) == bool(reason)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("configurations", "seeds", "runs"), [(18, 3, 300), (18, 5, 300), (200, 5, 60)])
+def test_intervals_of_the_selected_cover_its_new_mean_and_its_test_score(configurations, seeds, runs):
+    rng = np.random.default_rng(configurations + seeds)
+    mean = student = test = unadjusted = 0
+    bias = []
+    for _ in range(runs):
+        scores, tested = validation_and_test(rng, np.zeros(configurations), seeds)
+        best = int(scores.mean(axis=1).argmax())
+        interval, own = stats.simultaneous_intervals(scores)[best], stats.mean_interval(scores[best])
+        winner, of_test = stats.selected(scores, tested, best), stats.mean_interval(tested[best])
+        mean += interval.low <= 0 <= interval.high
+        student += own.low <= 0 <= own.high
+        unadjusted += of_test.low <= 0 <= of_test.high
+        test += of_test.low - winner.test_optimism <= 0 <= of_test.high - winner.test_optimism
+        bias.append((winner.expected * math.sqrt(seeds), interval.estimate * math.sqrt(seeds)))
+    assert mean >= at_least(0.95, runs)
+    assert test >= at_least(0.95, runs)
+    assert student < at_least(0.93, runs)  # what the selected one's own seeds would say
+    assert unadjusted < at_least(0.95, runs)
+    expected, plain = np.mean(bias, axis=0)
+    assert expected < 0.5 < 1.5 < plain
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+@pytest.mark.parametrize("seed_spread", [0.0, 1.0, 3.0])
+def test_simultaneous_intervals_hold_for_all_at_once(seed_spread, missing):
+    rng, runs, held = np.random.default_rng(5), 200, 0
+    means = 0.5 * np.arange(8)
+    for _ in range(runs):
+        scores, _ = validation_and_test(rng, means, 5, seed_spread=seed_spread)
+        scores[rng.random(scores.shape) < missing] = NAN
+        intervals = stats.simultaneous_intervals(scores)
+        held += all(each.low <= mean <= each.high for each, mean in zip(intervals, means, strict=True))
+    assert held >= at_least(0.95, runs)
+
+
+def test_test_score_is_corrected_for_the_luck_of_the_choice_and_not_for_that_of_the_seeds():
+    # All models of a seed share what it is lucky with, on the test split something else.
+    rng, runs, corrected, plain = np.random.default_rng(6), 300, [], []
+    for _ in range(runs):
+        scores, tested = validation_and_test(rng, np.zeros(12), 6, seed_spread=3.0, other_seeds=3.0)
+        best = int(scores.mean(axis=1).argmax())
+        others = tested.mean()  # of all: the seeds' luck cancels in the difference
+        plain.append(tested[best].mean() - others)
+        corrected.append(plain[-1] - stats.selected(scores, tested, best).test_optimism)
+    assert np.mean(plain) > 0.3
+    assert abs(np.mean(corrected)) < 0.35 * np.mean(plain)
+
+
+# One comparison named beforehand
+
+
+def test_evidence_of_three_seeds_matches_the_one_worked_out_by_hand():
+    # Differences 1, 2, 3: T = 6, V = 14; sqrt(1 / 4) x (4 x 14 / (4 x 14 - 36))^1.5 = 0.5 x 2.8^1.5
+    pair = stats.named_pair([2.0, 3.0, 4.0], [1.0, 1.0, 1.0])
+    assert pair.e_value == pytest.approx(0.5 * 2.8**1.5)
+    assert (pair.difference, pair.n, pair.cannot) == (2.0, 3, "")
+    assert pair.needed == pytest.approx(20)
+    assert not pair.shown
+
+
+def test_evidence_is_the_likelihood_ratio_averaged_over_effect_sizes():
+    # The e-value is that of a mixture over effect sizes N(0, 1), each a ratio of noncentral to central t densities.
+    differences = np.random.default_rng(0).normal(1, 1, size=6)
+    n, t = 6, scipy_stats.ttest_1samp(differences, 0).statistic
+    effects = np.linspace(-8, 8, 4001)
+    ratio = scipy_stats.nct.pdf(t, n - 1, effects * math.sqrt(n)) / scipy_stats.t.pdf(t, n - 1)
+    mixed = np.nansum(ratio * scipy_stats.norm.pdf(effects)) * (effects[1] - effects[0])
+    assert stats.named_pair(differences, np.zeros(6)).e_value == pytest.approx(mixed, rel=1e-3)
+
+
+def test_several_named_pairs_need_more_evidence_each():
+    one, other = np.random.default_rng(1).normal(size=(2, 8))
+    assert stats.named_pair(one, other, pairs=3).needed == pytest.approx(60)
+    assert stats.named_pair(one, other, 0.9, pairs=3).needed == pytest.approx(30)
+    assert stats.named_pair(one, other, pairs=3).e_value == stats.named_pair(one, other).e_value
+
+
+def test_order_of_the_two_changes_the_sign_only_and_missing_pairs_do_not_count():
+    one, other = np.random.default_rng(2).normal(size=(2, 8))
+    first, second = stats.named_pair(one, other), stats.named_pair(other, one)
+    assert (first.difference, first.e_value) == pytest.approx((-second.difference, second.e_value))
+    longer = stats.named_pair(np.append(one, [NAN, 1.0]), np.append(other, [1.0, NAN]))
+    assert longer == first
+
+
+@pytest.mark.parametrize(("pairs", "fewest"), [(1, 5), (3, 6)])
+def test_fewest_seeds_of_a_claim_are_those_of_differences_that_are_nearly_the_same(pairs, fewest):
+    def shown(n):
+        return stats.named_pair(1 + 1e-9 * np.arange(n), np.zeros(n), pairs=pairs)
+
+    assert shown(3).fewest == fewest
+    assert not shown(fewest - 1).shown
+    assert shown(fewest).shown
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "reason"),
+    [
+        ([], [], "no common seeds"),
+        ([0.9], [0.8], "one common seed"),
+        ([0.9, NAN], [0.8, 0.7], "one common seed"),
+        ([0.9, 0.8], [0.9, 0.8], "identical"),
+        ([98.0001, 97.0001, 50.0001], [98.0, 97.0, 50.0], "spread is unknown"),
+    ],
+)
+def test_named_pair_that_cannot_be_judged_says_why_and_shows_nothing(one, other, reason):
+    pair = stats.named_pair(one, other)
+    assert reason in pair.cannot
+    assert math.isnan(pair.e_value)
+    assert not pair.shown
+
+
+def test_named_pairs_that_make_no_sense_are_refused():
+    with pytest.raises(ValueError, match="one length"):
+        stats.named_pair([1.0, 2.0], [1.0])
+    with pytest.raises(ValueError, match="level"):
+        stats.named_pair([1.0], [1.0], 20)
+    with pytest.raises(ValueError, match="pairs"):
+        stats.named_pair([1.0, 2.0], [3.0, 5.0], pairs=0)
+
+
+def first_claims(rng, effect, runs, most=100):
+    """After how many seeds a pair is claimed to differ, looked at after each; infinite if never."""
+    differences = effect + rng.normal(size=(runs, most))
+    zero = np.zeros(most)
+    claims = np.full(runs, math.inf)
+    for run, values in enumerate(differences):
+        claims[run] = next((n for n in range(2, most + 1) if stats.named_pair(values[:n], zero[:n]).shown), math.inf)
+    return claims
+
+
+@pytest.mark.slow
+def test_equal_pair_is_rarely_claimed_though_looked_at_after_every_seed():
+    runs = 400
+    wrong = np.isfinite(first_claims(np.random.default_rng(3), 0.0, runs)).sum()
+    assert 0 < wrong <= at_most(0.05, runs)
+
+
+@pytest.mark.parametrize(("effect", "least", "most"), [(1.0, 10, 14), (2.0, 6, 8)])
+def test_named_pair_is_claimed_after_the_seeds_that_are_promised(effect, least, most):
+    assert least <= np.median(first_claims(np.random.default_rng(4), effect, 100)) <= most
+
+
+# Shares
+
+
+@pytest.mark.parametrize(("count", "n"), [(0, 5), (2, 5), (5, 5), (1, 1), (37, 400)])
+def test_interval_of_a_share_is_clopper_and_pearsons(count, n):
+    found = stats.share_interval(count, n, 0.9)
+    expected = scipy_stats.binomtest(count, n).proportion_ci(0.9)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-12)
+    assert (found.estimate, found.n, found.level, found.cannot) == (count / n, n, 0.9, "")
+
+
+def test_interval_of_two_of_five_matches_the_published_one():
+    found = stats.share_interval(2, 5)
+    assert (found.low, found.high) == pytest.approx((0.0527, 0.8534), abs=1e-4)
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.02, 5), (0.3, 5), (0.5, 20), (0.95, 60)])
+def test_interval_of_a_share_covers_whatever_the_share(share, n):
+    counts = np.arange(n + 1)
+    covered = [each.low <= share <= each.high for each in (stats.share_interval(int(c), n) for c in counts)]
+    assert scipy_stats.binom.pmf(counts, n, share)[covered].sum() >= 0.95
+
+
+def test_share_of_nothing_is_unknown_and_impossible_ones_are_refused():
+    assert stats.share_interval(0, 0).cannot == "nothing was tried"
+    for count in (-1, 6):
+        with pytest.raises(ValueError, match="no share"):
+            stats.share_interval(count, 5)
+
+
+def test_chance_of_at_least_so_many_is_the_binomials():
+    for count, n in itertools.product(range(8), (7, 30)):
+        expected = scipy_stats.binom.sf(count - 1, n, 0.05)
+        assert stats.chance_of_at_least(count, n, 0.05) == pytest.approx(expected, rel=1e-12)
 
 
 # Holm
@@ -52,182 +336,6 @@ def test_number_that_is_no_p_value_is_refused():
         stats.holm([0.5, 1.5])
 
 
-# Paired t and equivalence
-
-
-def test_paired_t_matches_the_one_worked_out_by_hand():
-    # differences 1, 2, 3: mean 2, s.e. 1 / sqrt(3), t = 3.4641 with 2 degrees of freedom, p = 0.0742
-    test = stats.paired_t([2.0, 3.0, 4.0], [1.0, 1.0, 1.0])
-    assert test.difference.estimate == 2.0
-    assert test.statistic == pytest.approx(2 * math.sqrt(3))
-    assert test.df == 2
-    assert test.p_value == pytest.approx(0.0742, abs=1e-4)
-
-
-def test_paired_t_matches_scipy_and_leaves_out_incomplete_pairs():
-    a, b = np.random.default_rng(0).normal(size=(2, 8))
-    expected = scipy_stats.ttest_rel(a, b)
-    a, b = np.append(a, [NAN, 1.0]), np.append(b, [1.0, NAN])
-    test = stats.paired_t(a, b)
-    assert (test.statistic, test.p_value) == pytest.approx((expected.statistic, expected.pvalue))
-    assert test.difference.low == pytest.approx(expected.confidence_interval(0.95).low)
-    assert test.difference.n == 8
-
-
-@pytest.mark.parametrize(("margin", "equivalent"), [(0.05, False), (0.2, True)])
-def test_equivalence_matches_statsmodels(margin, equivalent):
-    a, b = np.random.default_rng(1).normal(0, 0.1, size=(2, 9))
-    expected, _, _ = ttost_paired(a, b, -margin, margin)
-    found = stats.equivalence(a, b, margin)
-    assert found.p_value == pytest.approx(expected)
-    assert found.difference.level == 0.9
-    assert found.equivalent == equivalent
-    assert (max(-found.difference.low, found.difference.high) < margin) == equivalent
-
-
-def test_equivalence_of_what_differs_by_more_than_the_margin_has_a_large_p_value():
-    found = stats.equivalence([1.0, 1.1, 0.9], [0.0, 0.0, 0.0], 0.5)
-    assert found.p_value > 0.95
-    assert not found.equivalent
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "reason"),
-    [
-        ([], [], "no pairs"),
-        ([0.9], [0.8], "one pair"),
-        ([0.9, NAN], [0.8, 0.7], "one pair"),
-        ([0.9, 0.8], [0.9, 0.8], "identical in all 2 pairs"),
-        ([98.0001, 97.0001, 50.0001], [98.0, 97.0, 50.0], "spread is unknown"),
-    ],
-)
-def test_pairs_that_cannot_be_tested_say_why(a, b, reason):
-    test, found = stats.paired_t(a, b), stats.equivalence(a, b, 0.01)
-    assert reason in test.cannot
-    assert reason in found.cannot
-    assert math.isnan(test.p_value)
-    assert math.isnan(found.p_value)
-    assert not found.equivalent
-
-
-def test_arguments_of_paired_tests_that_make_no_sense_are_refused():
-    with pytest.raises(ValueError, match="one length"):
-        stats.paired_t([1.0, 2.0], [1.0])
-    with pytest.raises(ValueError, match="margin"):
-        stats.equivalence([1.0, 2.0], [1.0, 3.0], 0.0)
-    with pytest.raises(ValueError, match="level"):
-        stats.equivalence([1.0, 2.0], [1.0, 3.0], 0.1, level=0.4)
-
-
-def test_paired_tests_claim_wrongly_no_more_often_than_they_say():
-    rng, runs = np.random.default_rng(2), 700
-    differ = same = covered = 0
-    for a, b in rng.normal(size=(runs, 2, 4)):
-        test = stats.paired_t(a, b)
-        differ += test.p_value < 0.05
-        covered += test.difference.low <= 0 <= test.difference.high
-        same += stats.equivalence(a + 3, b, 3.0).equivalent  # a true difference just at the margin
-    assert 0 < differ <= at_most(0.05, runs)
-    assert 0 < same <= at_most(0.05, runs)
-    assert at_least(0.95, runs) <= covered < runs
-
-
-# McNemar
-
-
-def right_on(both, only_a, only_b, neither):
-    a = [True] * (both + only_a) + [False] * (only_b + neither)
-    b = [True] * both + [False] * only_a + [True] * only_b + [False] * neither
-    return np.array(a), np.array(b)
-
-
-def test_mcnemar_matches_the_one_worked_out_by_hand():
-    # 9 against 1: exact p = 2 (1 + 10) / 2^10
-    found = stats.mcnemar(*right_on(80, 9, 1, 10))
-    assert (found.both, found.only_a, found.only_b, found.neither) == (80, 9, 1, 10)
-    assert found.exact
-    assert found.p_value == pytest.approx(22 / 1024)
-    # Bonett and Price: (10 - 2) / 102 +- 1.96 sqrt((12 / 102 - (8 / 102)^2) / 102)
-    assert found.difference.estimate == pytest.approx(0.08)
-    assert found.difference.low == pytest.approx(0.0137, abs=1e-4)
-    assert found.difference.high == pytest.approx(0.1432, abs=1e-4)
-
-
-def test_mcnemar_of_many_discordant_images_matches_the_published_approval_ratings():
-    # Agresti: 794, 150, 86, 570; (|150 - 86| - 1)^2 / 236 = 16.82
-    found = stats.mcnemar(*right_on(794, 150, 86, 570))
-    assert not found.exact
-    assert found.p_value == pytest.approx(scipy_stats.chi2.sf(63**2 / 236, 1))
-
-
-@pytest.mark.parametrize(("only_a", "only_b"), [(1, 0), (4, 4), (3, 9), (24, 0), (12, 13), (25, 0), (40, 90)])
-def test_mcnemar_matches_statsmodels(only_a, only_b):
-    found = stats.mcnemar(*right_on(50, only_a, only_b, 10))
-    expected = contingency_tables.mcnemar([[50, only_a], [only_b, 10]], exact=found.exact, correction=True)
-    assert found.exact == (only_a + only_b < 25)
-    assert found.p_value == pytest.approx(expected.pvalue, rel=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "reason", "n"),
-    [
-        (np.zeros(0, dtype=bool), np.zeros(0, dtype=bool), "no images", 0),
-        (np.array([True, False]), np.array([True, False]), "same 1 of 2 images", 2),
-    ],
-)
-def test_mcnemar_without_discordant_images_says_why(a, b, reason, n):
-    found = stats.mcnemar(a, b)
-    assert reason in found.cannot
-    assert math.isnan(found.p_value)
-    assert found.difference.n == n
-    assert math.isnan(found.difference.low) == (n == 0)
-
-
-def test_mcnemar_of_different_images_is_refused():
-    with pytest.raises(ValueError, match="one length"):
-        stats.mcnemar(np.ones(3, dtype=bool), np.ones(4, dtype=bool))
-
-
-def test_mcnemar_claims_wrongly_no_more_often_than_it_says_and_its_interval_covers():
-    # 200 images; each model alone right on 8 % in the first case, on 10 and 5 % in the second.
-    rng, runs = np.random.default_rng(3), 500
-    wrong = covered = 0
-    for _ in range(runs):
-        both, only_a, only_b, neither = rng.multinomial(200, [0.8, 0.08, 0.08, 0.04])
-        wrong += stats.mcnemar(*right_on(both, only_a, only_b, neither)).p_value < 0.05
-        difference = stats.mcnemar(*right_on(*rng.multinomial(200, [0.8, 0.1, 0.05, 0.05]))).difference
-        covered += difference.low <= 0.05 <= difference.high
-    assert 0 < wrong <= at_most(0.05, runs)
-    assert at_least(0.94, runs) <= covered < runs
-
-
-# Twins
-
-
-def test_twins_are_found_by_their_bits():
-    rows = np.array([[1.0, NAN], [2.0, 1.0], [1.0, -NAN], [2.0, 1.0], [1.0, 1.0], [2.0, np.nextafter(1, 2)]])
-    assert stats.twins(rows) == [(0, 2), (1, 3)]
-    assert stats.representatives(rows).tolist() == [0, 1, 0, 1, 4, 5]
-
-
-def test_rows_without_a_number_are_nobodys_twins():
-    assert stats.twins(np.full((3, 2), NAN)) == []
-
-
-@pytest.mark.parametrize("dtype", [bool, np.int64, np.float16])
-def test_twins_are_found_among_rows_of_any_shape_and_type(dtype):
-    rows = np.arange(24).reshape(3, 2, 4).astype(dtype)
-    rows[2] = rows[1]
-    groups = stats.twins(rows)
-    assert any({1, 2} <= set(group) for group in groups)
-    assert (0 in {index for group in groups for index in group}) == (dtype is bool and bool(rows[0].all()))
-
-
-def test_twins_of_a_single_number_are_refused():
-    with pytest.raises(ValueError, match="single number"):
-        stats.twins(np.array(1.0))
-
-
 # Power
 
 
@@ -242,13 +350,16 @@ def test_seeds_to_resolve_match_statsmodels(difference, power):
     assert reached[0] < power <= reached[1]
 
 
-def test_power_line_matches_statsmodels_and_seeds_to_resolve():
-    line = dict(stats.power_line(0.3, [1, 3, 5, 20]))
-    assert math.isnan(line[1])
-    for n in (3, 5, 20):
-        assert TTestPower().power(line[n] / 0.3, n, 0.05) == pytest.approx(0.8, abs=1e-6)
-        assert stats.seeds_to_resolve(line[n] * 1.001, 0.3, 2) == n
-        assert stats.seeds_to_resolve(line[n] * 0.999, 0.3, 2) == n + 1
+@pytest.mark.parametrize("n", [3, 5, 20])
+def test_detectable_difference_matches_statsmodels_and_seeds_to_resolve(n):
+    found = stats.detectable(0.3, n)
+    assert TTestPower().power(found / 0.3, n, 0.05) == pytest.approx(0.8, abs=1e-6)
+    assert stats.seeds_to_resolve(found * 1.001, 0.3, 2) == n
+    assert stats.seeds_to_resolve(found * 0.999, 0.3, 2) == n + 1
+
+
+def test_detectable_difference_of_one_seed_is_unknown():
+    assert math.isnan(stats.detectable(0.3, 1))
 
 
 @pytest.mark.parametrize(
@@ -272,18 +383,49 @@ def test_power_that_makes_no_sense_is_refused():
     with pytest.raises(ValueError, match="negative"):
         stats.seeds_to_resolve(0.1, -1.0, 5)
     with pytest.raises(ValueError, match="negative"):
-        stats.power_line(-1.0, [5])
+        stats.detectable(-1.0, 5)
     with pytest.raises(ValueError, match="not in"):
-        stats.power_line(1.0, [5], power=80)
+        stats.detectable(1.0, 5, power=80)
 
 
 def test_low_power_counts_claims_in_the_wrong_direction_too():
-    ((_, detectable),) = stats.power_line(1.0, [4], power=0.08)
-    assert TTestPower().power(detectable, 4, 0.05) == pytest.approx(0.08, abs=1e-7)
+    assert TTestPower().power(stats.detectable(1.0, 4, power=0.08), 4, 0.05) == pytest.approx(0.08, abs=1e-7)
 
 
 def test_power_no_higher_than_the_level_needs_no_difference():
-    assert stats.power_line(1.0, [4], power=0.04) == ((4, 0.0),)
+    assert stats.detectable(1.0, 4, power=0.04) == 0
+
+
+def test_range_of_seeds_is_that_of_the_ends_of_the_error_variance_rounded_outwards():
+    low, high = stats.seeds_range(0.2, 1.0, 20, 5)
+    ends = [20 / scipy_stats.chi2.isf(tail, 20) for tail in (0.05, 0.95)]
+    exact = [stats.seeds_to_resolve(0.2, math.sqrt(2 * end), 5) for end in ends]
+    assert exact == [252, 726]
+    assert (low, high) == (250, 730)
+
+
+def test_range_of_seeds_is_never_below_those_there_are():
+    assert stats.seeds_range(5.0, 1.0, 20, 105) == (105, 105)
+    low, high = stats.seeds_range(0.2, 1.0, 20, 257)
+    assert (low, high) == (257, 730)
+
+
+@pytest.mark.parametrize(
+    ("difference", "variance", "df"),
+    [(0.2, 1.0, 9), (0.2, NAN, 20), (0.0, 1.0, 20), (0.001, 1.0, 20)],
+    ids=["too few degrees of freedom", "no error", "no difference", "too many"],
+)
+def test_range_of_seeds_that_would_tell_nothing_is_none(difference, variance, df):
+    assert stats.seeds_range(difference, variance, df, 5) is None
+
+
+def test_range_of_seeds_holds_the_number_that_the_true_spread_would_ask_for():
+    rng, runs, held = np.random.default_rng(7), 400, 0
+    truth = stats.seeds_to_resolve(0.5, math.sqrt(2), 5)
+    for estimate in rng.chisquare(20, runs) / 20:
+        low, high = stats.seeds_range(0.5, float(estimate), 20, 5)
+        held += low <= truth <= high
+    assert held >= at_least(0.9, runs)
 
 
 def test_seeds_to_resolve_resolve_as_often_as_promised():
