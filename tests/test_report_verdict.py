@@ -414,6 +414,66 @@ def test_a_baseline_is_compared_with_all_others(tmp_path):
     assert len(analysis.baseline.p_better) == 8
 
 
+def confirmed(tmp_path, score, finalists, **written):
+    sweep = made_up_sweep(axes=AXES)
+    experiment = write_experiment(
+        tmp_path / "e", score, rng=np.random.default_rng(0), sweep=sweep, finalists=finalists, **written
+    )
+    analysis = analyse(read_records(experiment), np.random.default_rng(0))
+    told = {sentence.topic: sentence for sentence in verdict(analysis)}["confirmed"]
+    check_numerals(told)
+    return analysis, told
+
+
+def test_fresh_seeds_alone_confirm_the_selected_one(tmp_path):
+    names = ["deep-relu-hinge", "medium-relu-hinge", "shallow-tanh-hinge"]
+    analysis, told = confirmed(tmp_path, clear_winner, names)
+    assert [claim.subject for claim in analysis.claimed("confirmed")] == [
+        ("deep relu", "medium relu"),
+        ("deep relu", "shallow tanh"),
+    ]
+    fresh = [clear_winner({"depth": "deep", "activation": "relu"}, 2**62 + seed) for seed in range(5)]
+    ends = stats.t.interval(0.95, 4, np.mean(fresh), stats.sem(fresh))
+    assert told.numbers["mean"] == pytest.approx(np.mean(fresh))
+    assert (told.numbers["mean_low"], told.numbers["mean_high"]) == pytest.approx(ends)
+    # They take no part in the ranking, in looks, or in anything else.
+    plain = write_experiment(
+        tmp_path / "plain", clear_winner, rng=np.random.default_rng(0), sweep=made_up_sweep(axes=AXES)
+    )
+    without = analyse(read_records(plain), np.random.default_rng(0))
+    assert [entry.score for entry in analysis.entries] == [entry.score for entry in without.entries]
+    assert analysis.comparisons.looks == 1
+    assert [claim for claim in analysis.claims if claim.kind != "confirmed"] == list(without.claims)
+
+
+def test_what_fresh_seeds_do_not_show_is_not_confirmed(tmp_path):
+    def lucky(point, seed):
+        return (
+            0.95
+            + noise(point, seed)
+            + (0.01 if (point["depth"], point["activation"], seed < 9) == ("deep", "relu", True) else 0)
+        )
+
+    analysis, told = confirmed(tmp_path, lucky, ["deep-relu-hinge", "medium-relu-hinge"])
+    assert analysis.selected.name == "deep relu"
+    assert analysis.claimed("worse")
+    assert not analysis.claimed("confirmed")
+    assert "not confirmed" in told.text
+
+
+def test_a_confirmation_of_one_finalist_gives_its_number(tmp_path):
+    analysis, told = confirmed(tmp_path, clear_winner, ["deep-relu-hinge"])
+    assert not analysis.claimed("confirmed")
+    assert told.numbers["mean_low"] < told.numbers["mean"] < told.numbers["mean_high"]
+
+
+def test_two_fresh_seeds_confirm_provisionally(tmp_path):
+    names = ["deep-relu-hinge", "medium-relu-hinge", "shallow-tanh-hinge"]
+    analysis, _ = confirmed(tmp_path, clear_winner, names, fresh_seeds=2)
+    assert analysis.claimed("confirmed")
+    assert all(claim.provisional for claim in analysis.claimed("confirmed"))
+
+
 def without_class(experiment, trial_id, seeds, label):
     """Lets the models of some seeds of a trial take one class for another."""
     predictions, y_true = experiment.read_predictions(trial_id), experiment.read_test_split()[1]
