@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweep.config import TrialConfig
+from sweep.config import CONFIRMATION, TrialConfig
 from sweep.records import ExperimentRecords, Manifest
 
 # A step costs time beyond its arithmetic: about that of this many parameters, on the machines measured.
@@ -63,7 +63,9 @@ class Lines:
         self._total_work = sum(self._weights[trial.trial_id] * trial.epochs for trial in left)
         self._total, self._done = len(manifest.trials), len(manifest.trials) - len(left)
         replicates = sum(len(trial.seeds) for trial in left)
-        self.say(f"{manifest.name}: {len(left)} of {self._total} trials to train, {replicates} models")
+        confirming = sum(trial.role == CONFIRMATION for trial in left)
+        of_them = f", {confirming} of the trials to confirm finalists" if confirming else ""
+        self.say(f"{manifest.name}: {len(left)} of {self._total} trials to train, {replicates} models{of_them}")
 
     def started(self, trial_id: str) -> None:
         """A worker has taken the trial."""
@@ -81,7 +83,7 @@ class Lines:
         self._done += 1
         left = self.time_left()
         self.say(
-            f"[{self._done}/{self._total}] {trial_id}  {_score(metrics)}  "
+            f"[{self._done}/{self._total}] {self._title(trial_id)}  {_score(metrics)}  "
             f"{metrics['train_time_s']:.1f} s{f', {left} left' if left else ''}"
         )
 
@@ -89,12 +91,12 @@ class Lines:
         """The trial has failed."""
         self._end_of(trial_id)
         self._failed += 1
-        text = f"FAILED {trial_id}: {reason} (trials/{trial_id}/error.txt)"
+        text = f"FAILED {self._title(trial_id)}: {reason} (trials/{trial_id}/error.txt)"
         self._console.print(text, style="red", soft_wrap=True)
 
     def retried(self, trial_id: str, reason: str) -> None:
         """The trial's worker or node was lost."""
-        self.say(f"retrying {trial_id}: {reason}")
+        self.say(f"retrying {self._title(trial_id)}: {reason}")
 
     def end(self) -> None:
         """Training has ended."""
@@ -109,6 +111,9 @@ class Lines:
         elapsed_s = time.monotonic() - self._begun
         seconds = (self._total_work - self._work) * elapsed_s / (self._work - self._work_before)
         return f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
+
+    def _title(self, trial_id: str) -> str:
+        return self._trials[trial_id].title if trial_id in self._trials else trial_id
 
     def _note(self, trial_id: str, metrics: Mapping[str, float]) -> None:
         # Added up as it comes: an event may not cost more the more trials there are.
@@ -158,7 +163,7 @@ class LiveTable(Lines):
         for trial_id in shown:
             metrics = self._latest.get(trial_id, {})
             table.add_row(
-                trial_id,
+                self._title(trial_id),
                 f"{self._epochs.get(trial_id, 0)}/{self._trials[trial_id].epochs}",
                 _percent(metrics.get("train_accuracy")),
                 _percent(metrics.get("validation_accuracy")),

@@ -5,6 +5,7 @@ Imports neither torch nor ray at the top, so that a dry run and a refusal are qu
 
 import dataclasses
 import importlib.metadata
+import itertools
 import platform
 import subprocess
 from collections import Counter
@@ -15,7 +16,7 @@ from typing import Any
 
 import sweep as package
 from sweep import machine
-from sweep.config import SweepConfig, TrialConfig, differences
+from sweep.config import CONFIRMATION, FIRST_RESERVED_SEED, Point, SweepConfig, TrialConfig, differences
 from sweep.datasets import Dataset
 from sweep.errors import ConfigError, ExperimentError
 from sweep.records import DatasetRecord, Manifest, utc_now
@@ -89,7 +90,8 @@ def check_same_sweep(manifest: Manifest, sweep: SweepConfig) -> None:
 def extend_manifest(manifest: Manifest, sweep: SweepConfig, *, command: str) -> Manifest:
     """Gives the manifest with the trials that a larger sweep adds; nothing changes or leaves.
 
-    New seeds of a grid point are a further trial of that point, so that every finished replicate is kept.
+    New seeds of a grid point are a further trial of that point, so that every finished replicate is kept. The trials
+    of a confirmation stay as they are, and what the sweep covers is not asked of them.
 
     Raises:
         ExperimentError: if the sweep leaves out or changes anything.
@@ -103,7 +105,7 @@ def extend_manifest(manifest: Manifest, sweep: SweepConfig, *, command: str) -> 
     if not differences(old, union):
         return manifest
     covered: dict[tuple[Any, ...], set[int]] = {}
-    for trial in manifest.trials:
+    for trial in manifest.compared:
         covered.setdefault(tuple(trial.point.values()), set()).update(trial.seeds)
     added = []
     for trial in union.trials(dataset_sha256=manifest.dataset.sha256, engine=manifest.trials[0].engine):
@@ -117,6 +119,47 @@ def extend_manifest(manifest: Manifest, sweep: SweepConfig, *, command: str) -> 
         trials=_distinct([*manifest.trials, *added]),
         commands=(*manifest.commands, command),
     )
+
+
+def confirm_manifest(manifest: Manifest, points: Sequence[Point], num_seeds: int, *, command: str) -> Manifest:
+    """Gives the manifest with a trial of fresh seeds, the same ones, for each finalist; nothing changes or leaves.
+
+    Args:
+        manifest: Of an experiment without a confirmation.
+        points: The finalists, the best first.
+        num_seeds: How many seeds each is trained with.
+        command: The command line, for the report.
+
+    Raises:
+        ExperimentError: if a finalist is no grid point of the experiment.
+    """
+    # Users cannot ask for a seed of this range; a manifest may come from a version that let them.
+    used = {seed for trial in manifest.trials for seed in trial.seeds}
+    fresh = (seed for seed in itertools.count(FIRST_RESERVED_SEED) if seed not in used)
+    seeds = tuple(itertools.islice(fresh, num_seeds))
+    trials = {tuple(trial.point.items()): trial for trial in manifest.compared}
+    if any(point not in trials for point in points):
+        raise ExperimentError(f"a finalist is no grid point of {manifest.name!r}; run: sweep verify {manifest.name}")
+    added = [dataclasses.replace(trials[point], trial_id="", seeds=seeds, role=CONFIRMATION) for point in points]
+    return dataclasses.replace(
+        manifest, trials=_distinct([*manifest.trials, *added]), commands=(*manifest.commands, command)
+    )
+
+
+def check_same_confirmation(manifest: Manifest, *, count: int | None, num_seeds: int | None) -> None:
+    """Checks that an experiment's confirmation is the one that is asked for; None asks for whatever it is.
+
+    Raises:
+        ExperimentError: if it has another number of finalists or seeds.
+    """
+    trials = manifest.confirmations
+    has = {"--count": len(trials), "--seeds": len(trials[0].seeds)}
+    for option, asked in (("--count", count), ("--seeds", num_seeds)):
+        if asked not in (None, has[option]):
+            raise ExperimentError(
+                f"{manifest.name!r} has a confirmation with {option} {has[option]}, not {asked}: finalists and their "
+                f"seeds are fixed before they are trained; leave {option} out to go on with it or to report it again"
+            )
 
 
 def disk_estimate_gb(trials: Sequence[TrialConfig], *, num_parameters: Sequence[int], dataset: DatasetRecord) -> float:

@@ -105,13 +105,18 @@ def _manifest_finding(manifest: Manifest) -> Finding:
         text = f"{len(others)} trials are not what their ids stand for, such as {others[0]}"
         return Finding(check="manifest", ok=False, text=text)
     covered: dict[tuple[Any, ...], list[int]] = {tuple(point.values()): [] for point in manifest.sweep.points}
-    for trial in manifest.trials:
+    for trial in manifest.compared:
         covered.setdefault(tuple(trial.point.values()), []).extend(trial.seeds)
     wrong = [point for point, seeds in covered.items() if sorted(seeds) != sorted(manifest.sweep.seeds)]
     if wrong:
         return Finding(check="manifest", ok=False, text=f"the seeds of {len(wrong)} grid points are not the sweep's")
+    used = set(manifest.sweep.seeds)
+    if any(used & set(trial.seeds) for trial in manifest.confirmations):
+        return Finding(check="manifest", ok=False, text="the seeds of the confirmation are not fresh")
     models = sum(len(trial.seeds) for trial in manifest.trials)
-    return Finding(check="manifest", ok=True, text=f"{len(manifest.trials)} trials, {models} models, all of the sweep")
+    confirming = f", {len(manifest.confirmations)} of them for the confirmation" if manifest.confirmations else ""
+    text = f"{len(manifest.trials)} trials, {models} models, all of the sweep{confirming}"
+    return Finding(check="manifest", ok=True, text=text)
 
 
 def _test_split_finding(experiment: Experiment, manifest: Manifest, dataset: Dataset) -> Finding:

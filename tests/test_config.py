@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sweep import losses, models
 from sweep.config import (
     ACTIVATIONS,
+    CONFIRMATION,
     HIDDEN_LAYERS,
     LOSSES,
     SweepConfig,
@@ -94,6 +95,9 @@ def test_a_sweep_file_can_name_its_own_layers_and_axes(tmp_path) -> None:
         (["seeds=1,1"], "seeds repeats a value: 1,1"),
         (["seeds=4..2"], "seeds must be whole numbers"),
         (["seeds=-1"], "seeds must be whole numbers"),
+        ([f"seeds=0,{2**62}"], "reserved"),
+        (["compare=deep,shallow"], "compare belongs in a sweep file"),
+        (["baseline=deep"], "baseline belongs in a sweep file"),
         (["validation_size=-1"], "validation_size must be a whole number of at least 0"),
         (["validation_size=0"], "needs validation images"),
         (["learning_rate=0"], "learning_rate must be a positive number"),
@@ -209,10 +213,11 @@ def test_everything_that_decides_the_numbers_is_in_the_id() -> None:
         "seeds": (0, 1),
         "engine": "reference",
     }
-    assert {"trial_id", *changed} == {field.name for field in dataclasses.fields(base)}
+    assert {"trial_id", "role", *changed} == {field.name for field in dataclasses.fields(base)}
     others = [dataclasses.replace(base, **{"trial_id": "", key: value}) for key, value in changed.items()]
     assert len({base.digest, *(other.digest for other in others)}) == len(changed) + 1
     assert all(other.trial_id.endswith(f"-{other.digest}") for other in (base, *others))
+    assert dataclasses.replace(base, trial_id="", role=CONFIRMATION).trial_id == base.trial_id
 
 
 def test_the_id_does_not_change_from_one_version_to_the_next() -> None:

@@ -15,7 +15,7 @@ import sealed
 from sweep.config import load_sweep
 from sweep.datasets import Dataset
 from sweep.errors import ExperimentError
-from sweep.plan import make_manifest
+from sweep.plan import confirm_manifest, make_manifest
 from sweep.records import (
     Experiment,
     ExperimentRecords,
@@ -25,6 +25,7 @@ from sweep.records import (
     open_experiment,
     read_records,
 )
+from sweep.records.reading import legible
 from sweep.storage import LocalStorage
 
 WRITTEN = Path(__file__).parent / "experiments_of_0_1_0"
@@ -45,6 +46,17 @@ def manifest(digits: Dataset) -> Manifest:
 def test_a_manifest_is_read_as_it_was_written(experiment: Experiment, manifest: Manifest) -> None:
     experiment.write_manifest(manifest)
     assert experiment.read_manifest() == manifest
+
+
+def test_what_is_named_and_confirmed_is_read_as_it_was_written(experiment: Experiment, manifest: Manifest) -> None:
+    points = [tuple(trial.point.items()) for trial in manifest.trials[:3]]
+    sweep = dataclasses.replace(manifest.sweep, compare=((points[0], points[1]),), baseline=points[2])
+    manifest = confirm_manifest(dataclasses.replace(manifest, sweep=sweep), points[:2], 3, command="")
+    experiment.write_manifest(manifest)
+    again = experiment.read_manifest()
+    assert again == manifest
+    assert [trial.seeds for trial in again.confirmations] == [(2**62, 2**62 + 1, 2**62 + 2)] * 2
+    assert legible(again).sweep == manifest.sweep
 
 
 def test_parameters_are_counted_by_hand(manifest: Manifest) -> None:
@@ -285,6 +297,9 @@ def test_values_of_axes_are_equal_however_the_numbers_are_written(written: Path)
     assert type(manifest.trials[0].learning_rate) is float
 
 
+_POINT = {"depth": "deep", "activation": "relu", "loss": "hinge", "learning_rate": 0.001, "batch_size": 64}
+
+
 def _put(*path: str | int, value: Any) -> Callable[[dict[str, Any]], None]:
     def edit(body: Any) -> None:
         for key in path[:-1]:
@@ -344,6 +359,15 @@ def _put(*path: str | int, value: Any) -> Callable[[dict[str, Any]], None]:
         _put("sweep", "axes", "learning_rate", value=[None]),
         _put("sweep", "layers", "narrow", value=["64"]),
         _put("sweep", "resources", "pack", value=0),
+        *(_put("sweep", "baseline", value=value) for value in ("deep", 5, [["depth", "deep"]])),
+        lambda body: body["sweep"].update(baseline={**_POINT, "learning_rate": None}),
+        lambda body: body["sweep"].update(baseline={**_POINT, "depth": 5}),
+        lambda body: body["sweep"].update(baseline={**_POINT, "width": 5}),
+        *(_put("sweep", "compare", value=value) for value in ("deep", {}, [[]], [["a", "b"]], [[{}, {}]])),
+        lambda body: body["sweep"].update(compare=[[_POINT]]),
+        lambda body: body["sweep"].update(compare=[[_POINT, _POINT, _POINT]]),
+        lambda body: body["sweep"].update(compare=[[_POINT, {"depth": "deep"}]]),
+        *(_put("trials", 0, "role", value=role) for role in (5, None, "a b", "../x", "\x1b[1m")),
         _put("sweep", "resources", "num_gpus", value="many"),
         _put("sweep", value=[]),
         _put("hardware", value="fast"),

@@ -68,7 +68,7 @@ def test_cells_say_what_is_missing(made):
     (table,) = made(axes, missing=["shallow-relu-hinge"], diverged=[("medium-tanh-hinge", 1)])
     assert table.shown.to_numpy().tolist() == [
         ["shallow", "–", "90.20"],
-        ["medium", "92.40", "–"],
+        ["medium", "92.40", "diverged"],
         ["deep", bold("94.40"), "94.20"],
     ]
     assert np.isnan(table.exact.iloc[0, 1])

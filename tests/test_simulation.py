@@ -11,14 +11,13 @@ from pathlib import Path
 import pytest
 from scipy import stats as scipy_stats
 
-ROOT = Path(__file__).parent.parent
-SCRIPTS = ROOT / "scripts"
-sys.path.insert(0, str(SCRIPTS))
+sys.path.insert(0, str(Path(__file__).parent.parent / "scripts"))
 
 from simulation.cases import cells
 from simulation.page import fill, lower_bound
 from simulation.rates import FOUND, Rate, measure, read, write
 
+ROOT = Path(__file__).parent.parent
 REPORT = ROOT / "reports" / "simulation"
 RATES = read(REPORT / "rates.csv")
 # Of a claim without "provisional", in any case: 5 % is promised for normal errors.
@@ -128,8 +127,8 @@ def test_a_cell_gives_the_same_numbers_again_and_its_file_is_read_as_written(tmp
 
 
 def test_the_command_refuses_a_case_that_there_is_not(tmp_path: Path) -> None:
-    words = [sys.executable, str(SCRIPTS / "simulate.py"), "--csv", str(tmp_path / "rates.csv"), "--case", "eqal"]
-    finished = subprocess.run(words, capture_output=True, text=True, check=False)
+    command = [sys.executable, str(ROOT / "scripts" / "simulate.py"), "--csv", str(tmp_path / "rates.csv")]
+    finished = subprocess.run([*command, "--case", "eqal"], capture_output=True, text=True, check=False)
     assert finished.returncode == 2
     assert "third twice" in finished.stderr
     assert not (tmp_path / "rates.csv").exists()

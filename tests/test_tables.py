@@ -1,8 +1,11 @@
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 from made_up import made_up_sweep, write_experiment
 
+from sweep.plan import confirm_manifest
 from sweep.records import read_records
 from sweep.tables import (
     bold,
@@ -110,8 +113,8 @@ def test_failed_missing_and_diverged_points_are_left_out_with_the_reason(tmp_pat
     assert {point.name: reason for point, reason in grid.left_out} == {
         "deep relu hinge": "failed: RuntimeError: made to fail",
         "deep tanh hinge": "not finished",
-        "shallow relu hinge": "diverged for seed 3",
     }
+    assert [(one.point.name, one.count, one.n) for one in grid.diverged] == [("shallow relu hinge", 1, 5)]
     assert len(grid.points) == 27
     assert grid.seeds == (0, 1, 2, 3, 4)
 
@@ -246,3 +249,25 @@ def test_a_value_has_one_name_in_all_tables(tmp_path, rng):
     table = summary_table(read_records(experiment))
     assert set(table.learning_rate[table["rank"].isna()]) == {"1", "1e-05"}
     assert set(table.learning_rate[table["rank"].notna()]) == {"1", "1e-05"}
+
+
+def test_fresh_seeds_are_in_no_table_and_large_seeds_are_whole_numbers(tmp_path, rng):
+    experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small())
+    records = read_records(experiment)
+    before = [csv(make(records)) for make in (results_table, history_table, summary_table)]
+    manifest, trial = records.manifest, records.manifest.trials[0]
+    confirmed = confirm_manifest(manifest, [tuple(trial.point.items())], 2, command="")
+    (extra,) = confirmed.confirmations
+    fresh = [
+        dataclasses.replace(replicate, seed=seed, validation_accuracy=1.0)
+        for seed, replicate in zip(extra.seeds, records.done[trial.trial_id].replicates, strict=True)
+    ]
+    record = dataclasses.replace(records.done[trial.trial_id], trial_id=extra.trial_id, replicates=tuple(fresh))
+    records = dataclasses.replace(records, manifest=confirmed, done={**records.done, extra.trial_id: record})
+    assert [csv(make(records)) for make in (results_table, history_table, summary_table)] == before
+    # As another version may have let a user ask for them.
+    given = [dataclasses.replace(trial, role="") for trial in confirmed.trials]
+    records = dataclasses.replace(records, manifest=dataclasses.replace(confirmed, trials=tuple(given)))
+    for table in (results_table, history_table):
+        assert {f",{seed}," in csv(table(records)) for seed in extra.seeds} == {True}
+    assert set(extra.seeds) <= set(results_table(records).seed)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sweep import metrics
-from sweep.config import TrialConfig
+from sweep.config import CONFIRMATION, TrialConfig
 from sweep.datasets import Dataset, load_dataset
 from sweep.errors import ConfigError
 from sweep.plan import Worker
@@ -70,6 +70,23 @@ def test_a_resumed_trial_matches_an_uninterrupted_one(
         pass
     assert numbers(finished(parts, trial)) == numbers(finished(whole, trial))
     assert len(finished(parts, trial).fingerprints) == 1
+
+
+@pytest.mark.parametrize("engine", ["reference", "stacked"])
+def test_seeds_of_the_reserved_range_are_seeds_like_any_other(
+    tmp_path: Path, digits: Dataset, make_trial: MakeTrial, engine: str
+) -> None:
+    seeds = (2**62, 2**62 + 1, 2**63 - 1)
+    trial = make_trial(epochs=2, engine=engine, seeds=seeds, role=CONFIRMATION)
+    whole, parts = (Experiment(LocalStorage(tmp_path / name)) for name in ("whole", "parts"))
+    run_trial(trial, digits, whole)
+    TrialRun(trial, digits, parts).step()
+    run_trial(trial, digits, parts)
+    assert numbers(finished(parts, trial)) == numbers(finished(whole, trial))
+    replicates = finished(whole, trial).replicates
+    assert tuple(replicate.seed for replicate in replicates) == seeds
+    # As floats they would be one number.
+    assert len({replicate.parameters_sha256 for replicate in replicates}) == len(seeds)
 
 
 def test_a_replicate_has_the_same_numbers_whichever_are_beside_it(

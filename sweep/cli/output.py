@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import sweep as package
 from sweep.cli.streams import lost_output
-from sweep.config import AXES, SweepConfig, value_name
+from sweep.config import AXES, SweepConfig, point_name, value_name
 from sweep.errors import SweepError, one_line
 from sweep.records import Experiment, list_experiments, read_records
 from sweep.report import write_report
@@ -32,6 +32,7 @@ def print_status(name: str, experiment: Experiment, *, as_json: bool) -> None:
         rows.append(
             {
                 "trial_id": trial_id,
+                "role": trial.role,
                 "state": "done" if done else "failed" if trial_id in records.failed else "left",
                 "epoch": trial.epochs if done else epochs.get(trial_id, 0),
                 "epochs": trial.epochs,
@@ -44,10 +45,10 @@ def print_status(name: str, experiment: Experiment, *, as_json: bool) -> None:
         return
     counted = f"{counts['done']}/{len(rows)} trials done, {counts['failed']} failed, {counts['left']} left"
     print(one_line(f"{name}: {counted}"))
-    for row in rows:
+    for trial, row in zip(records.manifest.trials, rows, strict=True):
         if row["state"] != "done":
             epoch = f"epoch {row['epoch']}/{row['epochs']}"
-            print(one_line(f"  {row['state']:6} {row['trial_id']}  {epoch}  {row['reason']}".rstrip()))
+            print(one_line(f"  {row['state']:6} {trial.title}  {epoch}  {row['reason']}".rstrip()))
 
 
 def print_list(storage: Storage, *, as_json: bool) -> None:
@@ -141,5 +142,9 @@ def print_plan(sweep: SweepConfig, data_dir: str | None) -> None:
         f"{describe_classes(sizes)}\n"
         f"selection by {sweep.selection.replace('_', ' ')}; at most about {needed:.2f} GB on disk"
     )
+    for one, other in sweep.compare:
+        print(f"compared beforehand: {point_name(one, sweep.axes)} with {point_name(other, sweep.axes)}")
+    if sweep.baseline:
+        print(f"baseline: {point_name(sweep.baseline, sweep.axes)}")
     for doubt in sizes.doubts:
         print(f"doubtful: {doubt}")

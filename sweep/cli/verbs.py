@@ -2,7 +2,7 @@
 
 import os.path
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,10 +21,14 @@ from sweep.records import open_experiment
 from sweep.report import choose_folder, write_report
 from sweep.storage import open_storage
 
+if TYPE_CHECKING:
+    from sweep.launch import Confirmation
+
 _EXIT_CODES = (
     "Exit codes: 0 complete; 1 incomplete, or a trial failed; 2 a mistake in what was asked for; "
     "3 the resources asked for cannot be met; 130 / 143 stopped by Ctrl-C / SIGTERM."
 )
+_MOST_FRESH_SEEDS = 10_000
 # Lines after "\b" stay as they are.
 _EXAMPLES = """Examples:
 
@@ -145,6 +149,40 @@ def resume(
 
 
 @app.command(
+    help="Train the finalists of a finished experiment again, with fresh seeds that have chosen nothing: the number of "
+    "its winner that you can rely on.\n\nAn experiment has one confirmation; the same command goes on with it, or "
+    f"writes the report again.\n\n{_EXIT_CODES}"
+)
+def confirm(
+    name: str,
+    count: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Finalists, the best of the ranking; without it those that cannot be told apart, 2 to 5."
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=_MOST_FRESH_SEEDS, help="Fresh seeds; without it as many as were compared, at least 3."
+        ),
+    ] = None,
+    storage: StorageOption = "experiments",
+    address: AddressOption = None,
+    data_dir: DataDirOption = None,
+    out: OutOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Trains what is left of an experiment's confirmation, which it plans first, then writes the report."""
+    from sweep.launch import Confirmation
+
+    manifest = open_experiment(open_storage(storage), name).read_manifest()
+    assert manifest
+    asked = Confirmation(count=count, num_seeds=seeds)
+    _launch(manifest.sweep, storage, name, address, data_dir, out, quiet=quiet, confirm=asked)
+
+
+@app.command(
     help="Run a sweep as a job of a Ray cluster and follow it. Ctrl-C stops following; the job goes on.\n\n"
     f"{_EXIT_CODES}"
 )
@@ -246,6 +284,7 @@ def _launch(
     quiet: bool,
     extend: bool = False,
     only_failed: bool = False,
+    confirm: "Confirmation | None" = None,
 ) -> None:
     from sweep.display import make_display
     from sweep.launch import Launch, command_line, resume_command, run_sweep
@@ -260,6 +299,7 @@ def _launch(
         out=str(folder) if out else None,
         extend=extend,
         only_failed=only_failed,
+        confirm=confirm,
     )
     outcome = run_sweep(sweep, launch, make_display(quiet=quiet))
     exit_code = outcome.exit_code

@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sweep.config.trial import AXES, HIDDEN_LAYERS, Resources, TrialConfig
+from sweep.config.naming import check_baseline, check_compare
+from sweep.config.trial import AXES, FIRST_RESERVED_SEED, HIDDEN_LAYERS, Resources, TrialConfig
 from sweep.errors import ConfigError, shown, unknown
 
 ACTIVATIONS = ("relu", "sigmoid", "tanh")
@@ -18,6 +19,8 @@ ENGINES = ("auto", "reference", "stacked")
 SELECTIONS = ("validation_accuracy", "train_accuracy")
 
 TOP_LEVEL_KEYS = ("name", "dataset", "epochs", "seeds", "validation_size", "selection", "engine", "protocol")
+# Name grid points; in a sweep file alone, which is there before any training.
+NAMING_KEYS = ("compare", "baseline")
 NUMBER_KEYS = ("epochs", "validation_size")
 RESOURCE_KEYS = tuple(f.name for f in dataclasses.fields(Resources))
 _DEFAULT_AXES: dict[str, list[Any]] = {
@@ -38,12 +41,13 @@ def check_tables(tables: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: for an unknown key, a wrong type or a value that is not allowed.
     """
+    allowed = [*TOP_LEVEL_KEYS, *NAMING_KEYS, "axes", "layers", "resources"]
     for key in tables:
-        if key not in (*TOP_LEVEL_KEYS, "axes", "layers", "resources"):
+        if key not in allowed:
             hint = " under [axes]" if key in AXES else " under [resources]" if key in RESOURCE_KEYS else ""
             if hint:
                 raise ConfigError(f"{key!r} belongs{hint} in a sweep file")
-            raise ConfigError(unknown("key", key, [*TOP_LEVEL_KEYS, "axes", "layers", "resources"]))
+            raise ConfigError(unknown("key", key, allowed))
     for key in ("axes", "layers", "resources"):
         if not isinstance(tables.get(key, {}), Mapping):
             raise ConfigError(f"{key} must be a table of a sweep file, got {shown(tables[key])}")
@@ -61,6 +65,8 @@ def check_tables(tables: Mapping[str, Any]) -> dict[str, Any]:
         "engine": _choice(tables, "engine", "auto", ENGINES),
         "protocol": _choice(tables, "protocol", "", ("", "published")),
         "resources": _check_resources(tables.get("resources", {})),
+        "compare": check_compare(tables.get("compare", []), axes),
+        "baseline": check_baseline(tables["baseline"], axes) if "baseline" in tables else (),
     }
     if fields["selection"] == "validation_accuracy" and fields["validation_size"] == 0:
         raise ConfigError(
@@ -200,6 +206,10 @@ def _check_seeds(given: Any) -> tuple[int, ...]:
             seeds.append(parse_value(item) if isinstance(item, str) else item)
     if not seeds or not all(_is_whole(seed) and seed >= 0 for seed in seeds):
         raise ConfigError(f"seeds must be whole numbers of at least 0, such as 0..4 or 0,1,2; got {shown(given)}")
+    if max(seeds) >= FIRST_RESERVED_SEED:
+        raise ConfigError(
+            f"seeds from {FIRST_RESERVED_SEED} on are reserved for `sweep confirm`, which draws them; use smaller ones"
+        )
     if repeated := _repeated(seeds, seeds):
         raise ConfigError(f"seeds repeats a value: {as_words(repeated)}; a repeated seed adds no evidence")
     return tuple(seeds)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.config.checks import (
+    NAMING_KEYS,
     NUMBER_KEYS,
     RESOURCE_KEYS,
     TOP_LEVEL_KEYS,
@@ -75,6 +76,8 @@ def _read_tables(sweep: str) -> dict[str, Any]:
 
 def _override(tables: dict[str, Any], key: str, text: str) -> None:
     allowed = [*TOP_LEVEL_KEYS, *AXES, *RESOURCE_KEYS]
+    if key in NAMING_KEYS:
+        raise ConfigError(f"{key} belongs in a sweep file, where it is named before any training; it is no override")
     if key not in allowed:
         raise ConfigError(unknown("key", key, allowed))
     if key == "name":

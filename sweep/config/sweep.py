@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.config.checks import TOP_LEVEL_KEYS, as_words, check_tables
-from sweep.config.trial import HIDDEN_LAYERS, Resources, TrialConfig
+from sweep.config.checks import NAMING_KEYS, TOP_LEVEL_KEYS, as_words, check_tables
+from sweep.config.naming import point_name
+from sweep.config.trial import AXES, HIDDEN_LAYERS, Point, Resources, TrialConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +28,8 @@ class SweepConfig:
         engine: auto, reference or stacked.
         protocol: "published" if the published table is what the report compares with, else "".
         resources: CPUs, GPUs, retries.
+        compare: Pairs of grid points named before any training; so they cannot be changed later.
+        baseline: The grid point that others are set against, named likewise; () for none.
         folder: From which a relative `dataset` is to be found: that of the sweep file, or the shell's where `dataset`
             is an override; None if the sweep was read from an experiment. It decides no number.
     """
@@ -42,6 +45,8 @@ class SweepConfig:
     engine: str
     protocol: str
     resources: Resources
+    compare: tuple[tuple[Point, Point], ...] = ()
+    baseline: Point = ()
     folder: str | None = dataclasses.field(default=None, compare=False)
 
     @property
@@ -77,6 +82,10 @@ class SweepConfig:
         fields = {key: getattr(self, key) for key in TOP_LEVEL_KEYS}
         fields |= {"axes": dict(self.axes), "layers": dict(self.layers)}
         fields["resources"] = dataclasses.asdict(self.resources)
+        if self.compare:
+            fields["compare"] = [[dict(one), dict(other)] for one, other in self.compare]
+        if self.baseline:
+            fields["baseline"] = dict(self.baseline)
         copied: dict[str, Any] = json.loads(json.dumps(fields))
         return copied
 
@@ -91,7 +100,7 @@ class SweepConfig:
 
 
 def differences(old: SweepConfig, new: SweepConfig) -> list[str]:
-    """Says in words where two sweeps would train or select differently; resources do not count."""
+    """Says in words where two sweeps would train, select or compare differently; resources do not count."""
     before, after = _flat(old), _flat(new)
     return [
         f"{key}: {as_words(before.get(key))} in the experiment, {as_words(after.get(key))} asked for"
@@ -109,4 +118,10 @@ def _flat(sweep: SweepConfig) -> dict[str, Any]:
         if HIDDEN_LAYERS.get(name) != tuple(units)
     }
     axes: dict[str, Any] = tables.pop("axes")
-    return tables | axes | layers
+    for key in NAMING_KEYS:
+        tables.pop(key, None)
+    # With the value of every axis, so that a name means the same whatever else varies.
+    every = [(axis, ("one", "other")) for axis in AXES]
+    pairs = [f"{point_name(one, every)} against {point_name(other, every)}" for one, other in sweep.compare]
+    named = {"compare": "; ".join(pairs) or "none", "baseline": point_name(sweep.baseline, every) or "none"}
+    return tables | axes | layers | named

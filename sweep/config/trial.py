@@ -9,6 +9,12 @@ from typing import Any
 HIDDEN_LAYERS: dict[str, tuple[int, ...]] = {"shallow": (64,), "medium": (128, 64), "deep": (256, 128, 64)}
 # Each with the type that its values have once they are read, so that equal values are equal in every way.
 AXES: dict[str, type] = {"depth": str, "activation": str, "loss": str, "learning_rate": float, "batch_size": int}
+# A grid point as a name gives it: pairs of axis and value, all axes in the order of `AXES`.
+Point = tuple[tuple[str, Any], ...]
+
+# The role of a trial that trains a finalist anew, with seeds from the reserved range that no user can ask for.
+CONFIRMATION = "confirmation"
+FIRST_RESERVED_SEED = 2**62
 
 # Raised whenever an engine's arithmetic or the randomness changes: an id must keep meaning the same numbers.
 _NUMBERS_VERSION = 1
@@ -16,7 +22,7 @@ _NUMBERS_VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class TrialConfig:
-    """One grid point with its seeds: everything that decides the numbers, and nothing else.
+    """One grid point with its seeds: everything that decides the numbers, and what it was planned for.
 
     Attributes:
         trial_id: The grid point in words and `digest`, made as a trial is planned. What is read from a manifest has
@@ -35,6 +41,7 @@ class TrialConfig:
         epochs: Passes over the training split.
         seeds: One replicate each.
         engine: reference or stacked.
+        role: "" for a trial of the sweep, `CONFIRMATION` for a finalist's fresh seeds. It decides no number.
     """
 
     trial_id: str = ""
@@ -50,6 +57,7 @@ class TrialConfig:
     epochs: int
     seeds: tuple[int, ...]
     engine: str
+    role: str = ""
 
     def __post_init__(self) -> None:
         if not self.trial_id:
@@ -64,10 +72,15 @@ class TrialConfig:
         return {axis: getattr(self, axis) for axis in AXES}
 
     @property
+    def title(self) -> str:
+        """The id as it is shown, with the role if it has one."""
+        return f"{self.trial_id} ({self.role})" if self.role else self.trial_id
+
+    @property
     def digest(self) -> str:
-        """A hash of every other field: the same one always means the same numbers."""
+        """A hash of every field that decides a number: the same one always means the same numbers."""
         identity = {"numbers_version": _NUMBERS_VERSION, **dataclasses.asdict(self)}
-        del identity["trial_id"]
+        del identity["trial_id"], identity["role"]
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -77,6 +90,11 @@ def value_name(value: Any) -> str:
         return str(value)
     short = f"{value:g}"
     return short if float(short) == value else repr(value)
+
+
+def level_name(axis: str, value: Any) -> str:
+    """Gives a level's name, as the report writes it: a word stands for itself, a number needs its axis."""
+    return value if isinstance(value, str) else f"{axis}={value_name(value)}"
 
 
 @dataclass(frozen=True, kw_only=True)

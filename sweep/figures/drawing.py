@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from sweep.tables import level_name
+from sweep.config import level_name
 
 # Replaced by `currentColor` once the SVG is written; no picture may use it for anything else.
 INK = "#010203"

@@ -1,4 +1,4 @@
-"""Runs what is left of an experiment: the one code path of `run`, `resume` and `--extend`.
+"""Runs what is left of an experiment: the one code path of `run`, `resume`, `--extend` and `confirm`.
 
     request.py     what a run is asked to do
     left.py        what is left to do
@@ -12,7 +12,16 @@ What happened is read from the files, never from Ray.
 
 from sweep.launch.outcome import Outcome, read_outcome
 from sweep.launch.progress import Display
-from sweep.launch.request import Launch, command_line, resume_command
+from sweep.launch.request import Confirmation, Launch, command_line, resume_command
 from sweep.launch.run import run_sweep
 
-__all__ = ["Display", "Launch", "Outcome", "command_line", "read_outcome", "resume_command", "run_sweep"]
+__all__ = [
+    "Confirmation",
+    "Display",
+    "Launch",
+    "Outcome",
+    "command_line",
+    "read_outcome",
+    "resume_command",
+    "run_sweep",
+]

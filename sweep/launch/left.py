@@ -3,20 +3,35 @@
 from collections.abc import Mapping
 
 from sweep.config import SweepConfig, TrialConfig, check_trainable
-from sweep.launch.request import Launch
-from sweep.plan import check_same_sweep, extend_manifest
+from sweep.launch.request import Confirmation, Launch
+from sweep.plan import check_same_confirmation, check_same_sweep, confirm_manifest, extend_manifest
 from sweep.records import DoneRecord, Experiment, Manifest
 from sweep.verify import damaged_files
 
+_FEWEST_FRESH_SEEDS = 3  # unless the user asks for fewer
+
 
 def wanted_manifest(sweep: SweepConfig, launch: Launch) -> Manifest | None:
-    """Gives the manifest that a run is to fulfil: as it is, or extended; None if there is none yet."""
+    """Gives the manifest that a run is to fulfil: as it is, extended or with a confirmation; None if there is none."""
     manifest = launch.experiment.read_manifest()
     if manifest and launch.extend:
         return extend_manifest(manifest, sweep, command=launch.command)
     if manifest:
         check_same_sweep(manifest, sweep)
+    if manifest and launch.confirm:
+        return _with_confirmation(manifest, launch, launch.confirm)
     return manifest
+
+
+def _with_confirmation(manifest: Manifest, launch: Launch, asked: Confirmation) -> Manifest:
+    if manifest.confirmations:
+        check_same_confirmation(manifest, count=asked.count, num_seeds=asked.num_seeds)
+        return manifest
+    from sweep.report.finalists import find_finalists  # imports what a report needs
+
+    finalists = find_finalists(launch.experiment, asked.count)
+    num_seeds = asked.num_seeds or max(finalists.num_seeds, _FEWEST_FRESH_SEEDS)
+    return confirm_manifest(manifest, finalists.points, num_seeds, command=launch.command)
 
 
 def trials_left(experiment: Experiment, manifest: Manifest, launch: Launch) -> list[TrialConfig]:

@@ -11,6 +11,19 @@ from sweep.storage import Storage
 
 
 @dataclass(frozen=True, kw_only=True)
+class Confirmation:
+    """What `sweep confirm` asks for; None leaves it to the experiment.
+
+    Attributes:
+        count: Number of finalists.
+        num_seeds: Number of fresh seeds.
+    """
+
+    count: int | None = None
+    num_seeds: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Launch:
     """What a run is to do, and where.
 
@@ -23,6 +36,7 @@ class Launch:
         out: Folder that the user wants the report in, None for the usual one.
         extend: Whether a larger sweep may add trials to an existing experiment.
         only_failed: Whether only failed trials are run.
+        confirm: What to train finalists with fresh seeds for, None if that is not asked for.
     """
 
     storage: Storage
@@ -33,6 +47,7 @@ class Launch:
     out: str | None = None
     extend: bool = False
     only_failed: bool = False
+    confirm: Confirmation | None = None
 
     @property
     def experiment(self) -> Experiment:

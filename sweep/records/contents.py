@@ -5,6 +5,7 @@ Axis letters: R replicates, N test images, C classes, E epochs.
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.config import AXES, SweepConfig, TrialConfig
+from sweep.config import AXES, CONFIRMATION, SweepConfig, TrialConfig
 
 HISTORY_METRICS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 
@@ -56,7 +57,7 @@ class Manifest:
     Attributes:
         name: Of the experiment.
         sweep: As launched or, after extending, as last extended.
-        trials: Every trial; several of one grid point where seeds were added.
+        trials: Every trial; several of one grid point where seeds were added, or where finalists are confirmed.
         dataset: Hash, splits and classes.
         commands: The command lines that made and extended it.
         created: UTC, ISO 8601.
@@ -87,6 +88,25 @@ class Manifest:
                 values[axis].setdefault(value)
         varied = {axis: tuple(values[axis]) for axis in AXES if len(values[axis]) > 1}
         return varied or {axis: tuple(values[axis]) for axis in list(AXES)[:3]}
+
+    @property
+    def compared(self) -> tuple[TrialConfig, ...]:
+        """The trials of the sweep itself, which alone are ranked and compared."""
+        return tuple(trial for trial in self.trials if not trial.role)
+
+    @property
+    def confirmations(self) -> tuple[TrialConfig, ...]:
+        """A trial with fresh seeds for each finalist, the best of the ranking first; they choose nothing."""
+        return tuple(trial for trial in self.trials if trial.role == CONFIRMATION)
+
+    @property
+    def looks(self) -> int:
+        """How often the results may have been looked at before seeds were added, and once more: 1 + such extensions.
+
+        Each adds a trial to every grid point that was there; axis values that are added begin with one trial.
+        """
+        trials = Counter(tuple(trial.point.values()) for trial in self.compared)
+        return max(trials.values(), default=1)
 
     def parameters(self, trial: TrialConfig) -> int:
         """Number of trained parameters of one replicate of a trial."""

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.config import AXES, SELECTIONS, SweepConfig
+from sweep.config import AXES, SELECTIONS, Point, SweepConfig
 from sweep.errors import shown
 from sweep.records.contents import HISTORY_METRICS, DoneRecord, Manifest
 from sweep.records.typed import reader
@@ -47,8 +47,8 @@ def decode_manifest(content: bytes) -> Manifest:
     fields = _unseal(content)
     sweep = fields.get("sweep")
     if isinstance(sweep, dict):
-        tables = [key for key in ("axes", "layers") if isinstance(sweep.get(key), dict)]
-        fields["sweep"] = sweep | {key: [list(item) for item in sweep[key].items()] for key in tables}
+        tables = [key for key in ("axes", "layers", "baseline") if isinstance(sweep.get(key), dict)]
+        fields["sweep"] = sweep | {key: _pairs(sweep[key]) for key in tables} | _named_points(sweep)
     manifest: Manifest = reader(Manifest)(fields)
     manifest = dataclasses.replace(manifest, sweep=_checked_sweep(manifest.sweep))
     trial_ids = [trial.trial_id for trial in manifest.trials]
@@ -56,6 +56,8 @@ def decode_manifest(content: bytes) -> Manifest:
         raise ValueError("it has no trials")
     if unsafe := [trial_id for trial_id in trial_ids if not _NAME.fullmatch(trial_id)]:
         raise ValueError(f"{shown(unsafe[0])} cannot be the id of a trial")
+    if strange := [trial.role for trial in manifest.trials if trial.role and not _NAME.fullmatch(trial.role)]:
+        raise ValueError(f"{shown(strange[0])} cannot be the role of a trial")
     if len(set(trial_ids)) < len(trial_ids):
         raise ValueError("two trials have one id")
     for trial in manifest.trials:
@@ -157,6 +159,18 @@ def _unseal(content: bytes) -> dict[str, Any]:
     return body
 
 
+def _pairs(table: Any) -> Any:
+    """Gives a table as a list of pairs, for the reader of a tuple of pairs; it refuses what is no table."""
+    return [list(item) for item in table.items()] if isinstance(table, dict) else table
+
+
+def _named_points(sweep: Mapping[str, Any]) -> dict[str, Any]:
+    given = sweep.get("compare")
+    if not isinstance(given, list):
+        return {}
+    return {"compare": [[_pairs(point) for point in pair] if isinstance(pair, list) else pair for pair in given]}
+
+
 def _checked_sweep(sweep: SweepConfig) -> SweepConfig:
     """Gives the sweep with the values of its axes in their types.
 
@@ -177,7 +191,20 @@ def _checked_sweep(sweep: SweepConfig) -> SweepConfig:
         raise ValueError("sweep: epochs, seeds or resources are none")
     if resources.num_gpus != "auto" and not (isinstance(resources.num_gpus, float) and resources.num_gpus >= 0):
         raise ValueError(f"sweep: resources: num_gpus: {shown(resources.num_gpus)} is no number of GPUs")
-    return dataclasses.replace(sweep, axes=axes)
+    compare = tuple((_checked_point(one), _checked_point(other)) for one, other in sweep.compare)
+    baseline = _checked_point(sweep.baseline) if sweep.baseline else ()
+    return dataclasses.replace(sweep, axes=axes, compare=compare, baseline=baseline)
+
+
+def _checked_point(point: Point) -> Point:
+    """Gives a grid point that the sweep names, with all axes in their order and its values in their types."""
+    given = dict(point)
+    if len(point) != len(AXES) or given.keys() != AXES.keys():
+        raise ValueError(f"sweep: {shown(given)} is no grid point")
+    values = tuple((axis, reader(kind)(given[axis])) for axis, kind in AXES.items())
+    if any(isinstance(value, float) and math.isnan(value) for _, value in values):
+        raise ValueError(f"sweep: {shown(given)} lacks a value")
+    return values
 
 
 def _check_fingerprint(fingerprint: Mapping[str, Any]) -> None:

@@ -58,11 +58,12 @@ def analyse(records: ExperimentRecords, rng: np.random.Generator) -> Analysis:
     """
     manifest, grid = records.manifest, read_grid(records)
     images = read_test_images(records, grid, [configuration for _, configuration in grid.ranked()[:MOST_SHOWN]])
+    left = any(trial.trial_id not in records.done for trial in manifest.compared)
     level = spent(manifest.looks)
     findings = find(
         grid,
         looks=manifest.looks,
-        unfinished="" if records.complete else "the experiment is not finished",
+        unfinished="the experiment is not finished" if left else "",
         test=crossed_bootstrap(images.predicted[0].correct, rng, level) if images else None,
         pairs=[(dict(one), dict(other)) for one, other in manifest.sweep.compare],
         baseline=dict(manifest.sweep.baseline),

@@ -7,13 +7,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sweep.config import level_name
 from sweep.figures import Picture, broken, confusion_matrix, difference_matrix, image_strip, wall
 from sweep.report.document import Block, Drawing, Paragraph, Section, Table, section
 from sweep.report.files import unused
 from sweep.report.findings import MOST_SHOWN, Analysis
 from sweep.report.formats import NONE, percent, several
 from sweep.report.images import TestImages
-from sweep.tables import bold, level_name
+from sweep.tables import bold
 
 _MOST_IMAGES = 36
 
@@ -62,11 +63,11 @@ def _difference(images: TestImages) -> Block:
         title=f"Confusion of {selected.configuration.name} minus that of {baseline.configuration.name}",
     )
     smallest = baseline.configuration.points[0].parameters < selected.configuration.points[0].parameters
-    why = "the best of the smallest models" if smallest else "the second in the ranking"
+    why = "the first of the smallest models" if smallest else "the second in the ranking"
     return Drawing(
         picture=picture,
         caption=f"Selected minus {bold(baseline.configuration.name)} ({why}), in percentage points of the true class; "
-        "blue: the selected does better.",
+        "blue: the selected is right more often or confuses less.",
     )
 
 
@@ -108,7 +109,7 @@ def _tables(images: TestImages) -> list[Block | None]:
 
 
 def _by_level(analysis: Analysis, images: TestImages) -> list[Block | None]:
-    """The best of each other level of the first axis."""
+    """The first of the ranking at each other level of the first axis."""
     axis = next(iter(analysis.grid.axes))
     seen = {images.predicted[0].configuration.levels[axis]}
     taken = ["best", "difference"]
@@ -127,7 +128,9 @@ def _by_level(analysis: Analysis, images: TestImages) -> list[Block | None]:
             title=f"Confusion matrix of {predicted.configuration.name}",
             width_in=4.9,
         )
-        blocks.append(Drawing(picture=picture, caption=f"{bold(predicted.configuration.name)}, the best with {level}."))
+        blocks.append(
+            Drawing(picture=picture, caption=f"{bold(predicted.configuration.name)}, the first with {level}.")
+        )
     return blocks
 
 

@@ -6,7 +6,7 @@ Nothing is computed here that the analysis does not hold. Every numeral in a sen
 from sweep.report.claims import spans
 from sweep.report.findings import LEVEL, Analysis
 from sweep.report.formats import listed, points, points_range, several
-from sweep.report.verdict import Numbers, Sentence, extremes
+from sweep.report.sentences import Numbers, Sentence, extremes
 
 _MOST_NAMED = 8
 _WORDS = ("factor", "other", "at", "other_at", "better", "worse")

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.config import level_name
 from sweep.figures import (
     Cost,
     Curve,
@@ -14,7 +15,7 @@ from sweep.figures import (
 from sweep.report.document import Block, Drawing, Paragraph, Section, section
 from sweep.report.findings import MOST_SHOWN, Analysis
 from sweep.report.pivot import mean_scores, pivot
-from sweep.tables import Configuration, code, level_name
+from sweep.tables import Configuration, code
 
 _MOST_FACETS, _MOST_CELLS, _MOST_PANELS = 6, 12, 16
 
@@ -43,8 +44,8 @@ def grid_section(analysis: Analysis) -> Section:
     blocks.append(
         Drawing(
             picture=cost(costs, labels=labels, score=analysis.criterion, palette=palette),
-            caption="Accuracy against cost. Filled and numbered by rank: on the Pareto front, no other is both "
-            "cheaper and better; the front is of measured means and itself uncertain.",
+            caption="Accuracy against cost. Filled and numbered by rank: on the Pareto front, no other costs less and "
+            "scores as high; the front is of measured means and itself uncertain.",
         )
     )
     return section("grid", "Grid, learning curves, cost", blocks)

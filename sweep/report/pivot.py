@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sweep.config import value_name
+from sweep.config import level_name, value_name
 from sweep.report.document import Block, Paragraph, Table
 from sweep.report.findings import MOST_SHOWN, Analysis
 from sweep.report.formats import NONE, percent
-from sweep.tables import Grid, bold, code, level_name
+from sweep.tables import Grid, bold, code
 
 _MOST_COLUMNS = 12
 

@@ -69,7 +69,7 @@ def provenance_section(records: ExperimentRecords) -> Section:
 
 
 def _seeds(records: ExperimentRecords) -> str:
-    seeds = sorted({seed for trial in records.manifest.trials for seed in trial.seeds})
+    seeds = sorted({seed for trial in records.manifest.compared for seed in trial.seeds})
     return numbered(seeds)
 
 
@@ -160,4 +160,8 @@ def _entry(key: str, value: Any) -> str:
 
 
 def _json(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(_entry(name, item) for name, item in value.items()) + " }"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_json, value))}]"
     return json.dumps(value, ensure_ascii=False)  # JSON's escapes of rare letters are not TOML's

@@ -4,33 +4,15 @@ Nothing is computed here that the analysis does not hold: what is claimed are it
 sentence is one of its numbers. `detail` says the rest.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-
 import numpy as np
 
-from sweep.report.claims import spans
+from sweep.report.axes import axes_sentence
 from sweep.report.findings import LEVEL, Analysis, Claim
-from sweep.report.formats import listed, numeral, p_equals, percent, percent_range, points, several
-from sweep.stats import Interval, TermEffects
+from sweep.report.formats import listed, p_equals, percent, percent_range, points, several
+from sweep.report.plans import confirmed_sentence, planned_sentence
+from sweep.report.sentences import Numbers, Sentence, carried
+from sweep.stats import Interval
 from sweep.tables import bold
-
-Numbers = dict[str, float | int | str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sentence:
-    """Something that is said.
-
-    Attributes:
-        topic: What it is about; in the verdict state, selected, others, axes, plans, confirmed, scope or doubts.
-        text: For people; with `bold` as its only mark.
-        numbers: What it rests on by name: shares in [0, 1], differences, counts, p-values, words.
-    """
-
-    topic: str
-    text: str
-    numbers: Mapping[str, float | int | str]
 
 
 def verdict(analysis: Analysis) -> tuple[Sentence, ...]:
@@ -39,9 +21,9 @@ def verdict(analysis: Analysis) -> tuple[Sentence, ...]:
         _state(analysis),
         _selected(analysis),
         _others(analysis),
-        _axes(analysis),
-        _plans(analysis),
-        _confirmed(analysis),
+        axes_sentence(analysis),
+        planned_sentence(analysis),
+        confirmed_sentence(analysis),
         _scope(analysis),
         _doubts(analysis),
     ]
@@ -57,25 +39,6 @@ def incomplete(analysis: Analysis) -> str:
     parts = [f"{failed} failed"] if failed else []
     parts += [f"{total - done - failed} not finished"] if total - done - failed else []
     return f"INCOMPLETE {done}/{total}: {' and '.join(parts)}."
-
-
-def extremes(term: TermEffects) -> tuple[str, str]:
-    """Gives the levels of an axis with the smallest and the largest mean."""
-    ordered = sorted(term.levels, key=lambda level: level.effect.estimate)
-    return (
-        str(ordered[0].levels[0]).replace(f"{term.factors[0]}=", ""),
-        str(ordered[-1].levels[0]).replace(f"{term.factors[0]}=", ""),
-    )
-
-
-def carried(claims: Sequence[Claim], numbers: Numbers, *, together: str = "all comparisons together") -> str:
-    """Gives what claims of one kind hold with, in words: a level, or why they are provisional."""
-    numbers["level"] = LEVEL
-    doubt = next((claim.provisional for claim in claims if claim.provisional), "")
-    if doubt:
-        numbers["provisional"] = doubt
-        return f"provisional: {doubt}"
-    return f"{100 * LEVEL:.0f} % confidence for {together}"
 
 
 def _state(analysis: Analysis) -> Sentence | None:
@@ -130,8 +93,8 @@ def _single_run(analysis: Analysis, numbers: Numbers) -> str:
     return (
         f"{bold(selected.name)} has the {_criterion(analysis)} {percent(selected.score.estimate)} %, {place}; its test "
         f"accuracy is {percent(test.estimate)} %. One seed cannot tell what is the configuration's and what is luck: "
-        "add seeds, such as seeds=0..2 with --extend"
-    ) + "."
+        "add seeds with --extend."
+    )
 
 
 def _criterion(analysis: Analysis) -> str:
@@ -227,172 +190,6 @@ def _others(analysis: Analysis) -> Sentence | None:
 
 def _doubt(analysis: Analysis) -> str:
     return analysis.unfinished or analysis.comparisons.provisional
-
-
-def _axes(analysis: Analysis) -> Sentence | None:
-    """Which axis matters most, whether that depends on another, and how many seeds would settle more."""
-    if len(analysis.entries) < 2 or len(analysis.grid.seeds) == 1:
-        return None
-    numbers: Numbers = {}
-    claim = _what_matters(analysis, numbers)
-    depends = {one.subject for one in analysis.claimed("depends")}
-    crossings = [one for one in analysis.effects.crossings if (one.factor, one.other) in depends]
-    if crossings:
-        crossing = max(crossings, key=lambda one: min(one.lead, one.other_lead))
-        claim += f", but which {crossing.factor} is best depends on {crossing.other}"
-        numbers |= {"factor": crossing.factor, "other": crossing.other}
-    else:
-        claim += _what_combines(analysis, numbers)
-    return Sentence(topic="axes", text=f"{claim}; {_what_settles(analysis, numbers)}.", numbers=numbers)
-
-
-def _what_matters(analysis: Analysis, numbers: Numbers) -> str:
-    terms, effects = spans(analysis), analysis.effects
-    if effects.cannot:
-        numbers["cannot"] = effects.cannot
-        return f"Which axis matters most cannot be said ({effects.cannot})"
-    known = {term.factors[0]: (term.span, *extremes(term)) for term in terms if term.span is not None}
-    for axis, (span, worst, best) in known.items():
-        numbers |= {f"span_{axis}": span.estimate, f"low_{axis}": span.low, f"high_{axis}": span.high}
-        numbers |= {f"worst_{axis}": worst, f"best_{axis}": best}
-    claimed = analysis.claimed("axis")
-    matter = [claim.subject[0] for claim in claimed]
-    if not matter:
-        return "Of the axes, none is shown to matter on average"
-    confidence = carried(claimed, numbers, together="all axes together")
-    averaged = ", averaged over the other axes" if len(known) > 1 else ""
-
-    def size(axis: str) -> str:
-        span, worst, best = known[axis]
-        return f"{points(span.estimate)} points from {worst} to {best}"
-
-    most = analysis.claimed("most")
-    if len(known) == 1:
-        return f"The axis {bold(matter[0])} matters ({size(matter[0])}; {confidence})"
-    if most:
-        return f"Of the axes, {bold(matter[0])} matters most ({size(matter[0])}{averaged}; {confidence})"
-    if len(matter) == 1:
-        return f"Of the axes, {bold(matter[0])} is shown to matter ({size(matter[0])}{averaged}; {confidence})"
-    # Two axes whose intervals overlap are not put in an order.
-    names, sizes = listed(map(bold, matter), most=len(matter)), listed(map(size, matter), most=len(matter))
-    return f"Of the axes, {names} are shown to matter, in which order is not ({sizes}{averaged}; {confidence})"
-
-
-def _what_combines(analysis: Analysis, numbers: Numbers) -> str:
-    """Averages over the other axes mislead where a combination explains more than half as much as any axis."""
-    rows = analysis.effects.table
-    shares = {row.name: row.share for row in rows if row.kind == "factor"}
-    claimed = {claim.subject for claim in analysis.claimed("combine")}
-    larger = [row for row in rows if row.factors in claimed and row.share > max(shares.values()) / 2]
-    if not larger:
-        return ""
-    row = max(larger, key=lambda one: one.share)
-    axis = max(row.factors, key=lambda name: shares[name])
-    numbers |= {"combination": " × ".join(row.factors), "share_combination": round(100 * row.share)}
-    numbers |= {"alone": axis, "share_alone": round(100 * shares[axis])}
-    both = listed(row.factors, most=len(row.factors))
-    sizes = f"{100 * row.share:.0f} % of the variation in this sample, {axis} alone {100 * shares[axis]:.0f} %"
-    return f", but {both} act in combination ({sizes})"
-
-
-def _what_settles(analysis: Analysis, numbers: Numbers) -> str:
-    resolution = analysis.resolution
-    now = resolution.seeds_now
-    numbers["seeds"] = now
-    if resolution.margin is None or resolution.seeds is None:
-        numbers["unsettled"] = resolution.cannot
-        return f"how many seeds would settle more cannot be said ({resolution.cannot})"
-    margin = points(resolution.margin)
-    low, high = resolution.seeds
-    numbers |= {"margin": resolution.margin, "needed_low": low, "needed_high": high}
-    if high <= now:
-        return f"the {several(now, 'seed')} resolve {margin} points between two configurations named beforehand"
-    needed = several(high, "seed") if low == high else f"{low:,} to {several(high, 'seed')}"
-    return (
-        f"about {needed} in all would resolve {margin} points between two configurations named beforehand, and adding "
-        "seeds is a further look"
-    )
-
-
-def _plans(analysis: Analysis) -> Sentence | None:
-    """What the sweep file named beforehand: pairs, and a baseline."""
-    numbers: Numbers = {}
-    parts = []
-    for number, named in enumerate(analysis.named):
-        first, second = named.names
-        numbers |= {f"first_{number}": first, f"second_{number}": second}
-        if named.pair is None or named.cannot:
-            numbers[f"cannot_{number}"] = named.cannot
-            parts.append(f"{first} and {second} cannot be told apart ({named.cannot})")
-            continue
-        gap = abs(named.pair.difference)
-        numbers |= {
-            f"difference_{number}": gap,
-            f"e_{number}": named.pair.e_value,
-            f"needed_{number}": named.pair.needed,
-        }
-        ahead, behind = (first, second) if named.pair.difference > 0 else (second, first)
-        evidence = f"e = {numeral(named.pair.e_value)}, {numeral(named.pair.needed)} needed"
-        if any(claim.subject == (ahead, behind) for claim in analysis.claimed("named")):
-            parts.append(f"{bold(ahead)} is shown to be better than {behind} by {points(gap)} points ({evidence})")
-        else:
-            parts.append(f"{first} and {second} are not shown to differ ({points(gap)} points; {evidence})")
-    baseline = analysis.baseline
-    if baseline:
-        better = [claim.subject[0] for claim in analysis.claimed("baseline")]
-        numbers |= {"baseline": baseline.name, "better": len(better), "of": len(baseline.p_better)}
-        numbers |= {f"better_{number}": name for number, name in enumerate(better)} | {"more": len(better) - 2}
-        if baseline.cannot:
-            numbers["cannot_baseline"] = baseline.cannot
-            parts.append(f"nothing can be said against the baseline {baseline.name} ({baseline.cannot})")
-        elif better:
-            confidence = carried(analysis.claimed("baseline"), numbers, together="all of them together")
-            which = f"{listed(better, most=3)} {'is' if len(better) == 1 else 'are'}"
-            parts.append(f"{which} shown to be better than the baseline {baseline.name} ({confidence})")
-        else:
-            parts.append(f"nothing is shown to be better than the baseline {baseline.name}")
-    if not parts:
-        return None
-    return Sentence(topic="plans", text=f"As named beforehand: {'; '.join(parts)}.", numbers=numbers)
-
-
-def _confirmed(analysis: Analysis) -> Sentence | None:
-    confirmed = analysis.confirmation
-    if not confirmed:
-        return None
-    numbers: Numbers = {"seeds": confirmed.seeds, "level": confirmed.level}
-    if confirmed.cannot:
-        text = f"Fresh seeds of the finalists say nothing yet ({confirmed.cannot})."
-        return Sentence(topic="confirmed", text=text, numbers=numbers | {"cannot": confirmed.cannot})
-    first, *others = confirmed.finalists
-    numbers |= {"name": first.name, "mean": first.score.estimate, "test": first.test.estimate}
-    claimed = analysis.claimed("confirmed")
-    better = [claim.subject[1] for claim in claimed]
-    numbers |= {f"finalist_{number}": one.name for number, one in enumerate(others)}
-    numbers |= {"others": len(others), "better": len(better), "more": len(better) - 2}
-    accuracies = []
-    for name, interval in (("mean", first.score), ("test", first.test)):
-        text = f"{percent(interval.estimate)} %"
-        if not interval.cannot:
-            numbers |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
-            text += f" ({100 * LEVEL:.0f} % interval {percent_range(interval)} %)"
-        accuracies.append(text)
-    start = (
-        f"With {several(confirmed.seeds, 'fresh seed')}, {bold(first.name)} has the {analysis.criterion} "
-        f"{accuracies[0]} and the test accuracy {accuracies[1]}"
-    )
-    if not others:
-        return Sentence(topic="confirmed", text=f"{start}.", numbers=numbers)
-    if better:
-        confidence = carried(claimed, numbers, together="all finalists together")
-        rest = len(others) - len(better)
-        numbers["not_confirmed"] = rest
-        tail = f"; not than the other {rest} of the finalists" if rest else ""
-        end = f"it is confirmed to be better than {listed(better, most=3)}{tail} ({confidence})"
-    else:
-        end = f"it is not confirmed to be better than {listed([one.name for one in others], most=3)}"
-        numbers["more"] = len(others) - 2
-    return Sentence(topic="confirmed", text=f"{start}; {end}.", numbers=numbers)
 
 
 def _scope(analysis: Analysis) -> Sentence | None:

@@ -34,6 +34,14 @@ class NamedPair:
     cannot: str
 
     @property
+    def fewest(self) -> int:
+        """The fewest seeds with which a claim can be made, were all differences the same."""
+        n = 2
+        while ((n + _PRIOR) / _PRIOR) ** ((n - 1) / 2) < self.needed:
+            n += 1
+        return n
+
+    @property
     def shown(self) -> bool:
         """Whether the two are shown to differ."""
         return self.e_value >= self.needed

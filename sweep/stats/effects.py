@@ -18,7 +18,7 @@ from sweep.stats.spread import spread_quantile
 
 @dataclass(frozen=True, kw_only=True)
 class Error:
-    """What a term is tested with: a mean square, NaN where there is none, its degrees of freedom, and what it misses."""
+    """What a term is tested with: a mean square, NaN where there is none, its degrees of freedom, what it misses."""
 
     variance: float
     df: int

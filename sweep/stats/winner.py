@@ -90,7 +90,8 @@ def _kept(fit: BlockedFit, among: NDArray[np.bool_]) -> float:
         return 1.0 if not fit.cannot or len(fit.means) == 1 else math.nan
     counts = np.isfinite(fit.table[among]).sum(axis=1)
     chance = fit.error_variance * float((1 / counts).mean())
-    return max(0.0, 1 - (k - 3) / (k - 1) * chance / float(fit.means[among].var(ddof=1)))
+    between = float(fit.means[among].var(ddof=1))
+    return max(0.0, 1 - (k - 3) / (k - 1) * chance / between) if between else 0.0
 
 
 def _interval(fit: BlockedFit, place: int, level: float) -> Interval:

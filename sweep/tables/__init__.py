@@ -7,7 +7,7 @@ LaTeX and Markdown; `marks` says what stands out in a text. Imports neither torc
 from sweep.tables.files import booktabs, csv, fence, latex, markdown, marked_down, numeric_columns
 from sweep.tables.frames import history_table, results_table, summary_table
 from sweep.tables.marks import bold, code, link, plain, spans
-from sweep.tables.points import Configuration, Diverged, Grid, GridPoint, Replicate, level_name, make_grid, read_grid
+from sweep.tables.points import Configuration, Diverged, Grid, GridPoint, Replicate, make_grid, read_grid
 
 __all__ = [
     "Configuration",
@@ -22,7 +22,6 @@ __all__ = [
     "fence",
     "history_table",
     "latex",
-    "level_name",
     "link",
     "make_grid",
     "markdown",

@@ -27,7 +27,7 @@ def results_table(records: ExperimentRecords) -> pd.DataFrame:
     """
     axes = list(records.manifest.axes)
     rows = []
-    for trial in records.manifest.trials:
+    for trial in records.manifest.compared:
         identity = _identity(trial, axes)
         record = records.done.get(identity["trial_id"])
         for replicate in record.replicates if record else ():
@@ -43,7 +43,7 @@ def history_table(records: ExperimentRecords) -> pd.DataFrame:
     """
     axes = list(records.manifest.axes)
     parts = []
-    for trial in records.manifest.trials:
+    for trial in records.manifest.compared:
         identity = _identity(trial, axes)
         record = records.done.get(identity["trial_id"])
         if record is None:

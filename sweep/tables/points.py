@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.config import TrialConfig, value_name
+from sweep.config import TrialConfig, level_name, value_name
 from sweep.metrics import METRICS, Metric
 from sweep.records import ExperimentRecords, ReplicateRecord
 from sweep.stats import Interval, blocked_fit, share_interval
@@ -209,11 +209,6 @@ def make_grid(points: Sequence[GridPoint], axes: Mapping[str, tuple[Any, ...]], 
         left_out=tuple((point, reasons[point.values]) for point in points if reasons[point.values]),
     )
     return _connected(grid)
-
-
-def level_name(axis: str, value: Any) -> str:
-    """Gives a level's name: a word stands for itself, a number needs its axis."""
-    return value if isinstance(value, str) else f"{axis}={value_name(value)}"
 
 
 def _points(
