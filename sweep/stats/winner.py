@@ -32,7 +32,9 @@ class Winner:
     test_optimism: float
 
 
-def selected(scores: NDArray[np.float64], test: NDArray[np.float64], best: int, rivals: NDArray[np.bool_]) -> Winner:
+def selected(
+    scores: NDArray[np.float64], test: NDArray[np.float64], best: int, rivals: NDArray[np.bool_] | None = None
+) -> Winner:
     """Corrects the mean of the configuration `best`, which has the largest mean of the scores `[K, S]`.
 
     Args:
@@ -40,7 +42,7 @@ def selected(scores: NDArray[np.float64], test: NDArray[np.float64], best: int, 
         test: Of the same models on the test split, `[K, S]`.
         best: Index of the selected configuration.
         rivals: Which configurations, this one among them, are not shown to be worse than the best `[K]`: luck decides
-            between these alone, so a clear winner needs no correction.
+            between these alone, so a clear winner needs no correction. All by default.
 
     Raises:
         ValueError: if the shapes differ.
@@ -52,7 +54,7 @@ def selected(scores: NDArray[np.float64], test: NDArray[np.float64], best: int, 
         raise ValueError(f"shapes {scores.shape} and {test.shape}; give two [configurations, seeds] of one shape")
     fit = blocked_fit(scores)
     mean = float(fit.means[fit.configurations == best][0])
-    among = np.asarray(rivals, dtype=np.bool_)[fit.configurations]
+    among = np.ones(len(fit.means), dtype=np.bool_) if rivals is None else rivals[fit.configurations]
     optimism = (1 - _kept(fit, among)) * (mean - float(fit.means[among].mean()))
     return Winner(
         expected=mean - optimism,
