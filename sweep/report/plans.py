@@ -40,7 +40,8 @@ def _pair(analysis: Analysis, number: int, numbers: Numbers) -> str:
             ahead, behind = claim.subject
             text = f"{bold(ahead)} is shown to be better than {behind} by {points(gap)} points"
             return f"{text} ({evidence}; {confidence})"
-    return f"{first} and {second} are not shown to differ ({points(gap)} points; {evidence})"
+    own = "by their own test, though among all pairs they are" if named.anyway else ""
+    return f"{first} and {second} are not shown to differ {own}".rstrip() + f" ({points(gap)} points; {evidence})"
 
 
 def _baseline(analysis: Analysis, baseline: Baseline, numbers: Numbers) -> str:
