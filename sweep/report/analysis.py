@@ -103,7 +103,7 @@ def find(
     entries = _entries(grid, comparisons, spent(looks))
     tested = grid.scores("test_accuracy")
     best = comparisons.best
-    winner = selected(grid.goodness, tested, best) if best is not None else None
+    winner = selected(grid.goodness, tested, best, comparisons.in_best_set) if best is not None else None
     if winner and test is None:
         test = mean_interval(tested[best], spent(looks))
     findings = Findings(
@@ -157,9 +157,14 @@ def _entries(grid: Grid, comparisons: Comparisons, level: float) -> list[Entry]:
 
 
 def _corrected(test: Interval, optimism: float) -> Interval:
-    """The test accuracy to expect, less what the choice has flattered it by; as it is where that is not known."""
+    """The test accuracy to expect, less what the choice has flattered it by; as it is where that is not known.
+
+    That is an estimate itself, too large where one configuration is far above many others, so the interval reaches from
+    the lower end with it to the upper end without it.
+    """
     shift = optimism if math.isfinite(optimism) else 0.0
-    low, high, estimate = (min(max(x - shift, 0.0), 1.0) for x in (test.low, test.high, test.estimate))
+    shifted = (test.low - shift, test.high, test.estimate - shift)
+    low, high, estimate = (min(max(x, 0.0), 1.0) for x in shifted)
     if test.cannot:
         low = high = math.nan
     return dataclasses.replace(test, estimate=estimate, low=low, high=high, level=LEVEL)
