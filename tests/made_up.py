@@ -2,13 +2,13 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sweep.config import SweepConfig, TrialConfig
+from sweep.config import CONFIRMATION, FIRST_RESERVED_SEED, SweepConfig, TrialConfig
 from sweep.metrics import accuracy, class_scores, confusion_matrix
 from sweep.records import DatasetRecord, DoneRecord, Experiment, Manifest, Predictions, ReplicateRecord
 from sweep.storage import LocalStorage
@@ -39,6 +39,8 @@ def write_experiment(
     missing: Collection[str] = (),
     diverged: Collection[tuple[str, int]] = (),
     added_seeds: Callable[[Mapping[str, Any]], tuple[int, ...]] = lambda point: (),
+    finalists: Sequence[str] = (),
+    fresh_seeds: int = 5,
     dataset_sha256: str = "0" * 64,
 ) -> Experiment:
     """Writes an experiment whose validation (or training) accuracy is exactly what `score` gives.
@@ -58,6 +60,8 @@ def write_experiment(
         missing: Likewise for those that were not run.
         diverged: Pairs of a grid point's name and a seed.
         added_seeds: From grid point to the seeds of a second trial of it; none for no such trial.
+        finalists: Names of the grid points with a confirmation, the selected one first.
+        fresh_seeds: How many seeds these have.
         dataset_sha256: Tells data sets apart.
     """
     sweep = sweep or made_up_sweep()
@@ -68,6 +72,9 @@ def write_experiment(
     trials = sweep.trials(dataset_sha256=dataset_sha256, engine="reference")
     more = [(trial, added_seeds(trial.point)) for trial in trials]
     trials += [dataclasses.replace(trial, trial_id="", seeds=seeds) for trial, seeds in more if seeds]
+    fresh = tuple(range(FIRST_RESERVED_SEED, FIRST_RESERVED_SEED + fresh_seeds))
+    by_name = {f"{trial.depth}-{trial.activation}-{trial.loss}": trial for trial in trials}
+    trials += [dataclasses.replace(by_name[name], trial_id="", seeds=fresh, role=CONFIRMATION) for name in finalists]
     manifest = Manifest(
         name=root.name,
         sweep=sweep,

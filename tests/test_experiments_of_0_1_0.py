@@ -68,6 +68,26 @@ def test_files_are_whole_and_scores_are_those_of_the_weights(
     assert len(bad) == sum(STATES[name][1:])  # a trial that is not finished is said to be so
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_named_or_confirmed_and_trials_of_added_seeds_are_looks(folder: Path, name: str) -> None:
+    manifest = read_records(experiment(folder, name)).manifest
+    assert manifest.compared == manifest.trials
+    assert (manifest.sweep.compare, manifest.sweep.baseline, manifest.confirmations) == ((), (), ())
+    assert manifest.looks == (2 if name == "extended" else 1)
+
+
+@pytest.mark.slow
+def test_what_0_1_0_finished_is_confirmed(folder: Path) -> None:
+    before = scores(folder, "extended")
+    finished = run_command("confirm", "extended", cwd=folder)
+    assert finished.returncode == 0, finished.stderr
+    records = read_records(experiment(folder, "extended"))
+    assert len(records.manifest.confirmations) >= 2
+    assert all(trial.trial_id in records.done for trial in records.manifest.confirmations)
+    after = scores(folder, "extended")
+    assert {trial_id: after[trial_id] for trial_id in before} == before
+
+
 @pytest.mark.slow
 def test_one_report_and_all_side_by_side_are_written(folder: Path) -> None:
     finished = run_command("report", *NAMES, "--out", "side by side", cwd=folder)

@@ -103,7 +103,7 @@ def find(
     entries = _entries(grid, comparisons, spent(looks))
     tested = grid.scores("test_accuracy")
     best = comparisons.best
-    winner = selected(grid.goodness, tested, best) if best is not None else None
+    winner = selected(grid.goodness, tested, best, comparisons.in_best_set) if best is not None else None
     if winner and test is None:
         test = mean_interval(tested[best], spent(looks))
     findings = Findings(
@@ -114,7 +114,7 @@ def find(
         test=_corrected(test, winner.test_optimism) if winner and test else None,
         effects=_effects(grid, spent(looks)),
         pairs=_pairs(entries, grid, comparisons),
-        named=tuple(_named(grid, pair, len(pairs)) for pair in pairs),
+        named=tuple(_named(grid, pair, len(pairs), comparisons) for pair in pairs),
         baseline=_baseline(grid, baseline, looks) if baseline else None,
         resolution=_resolution(grid, comparisons),
         unfinished=unfinished,
@@ -157,9 +157,14 @@ def _entries(grid: Grid, comparisons: Comparisons, level: float) -> list[Entry]:
 
 
 def _corrected(test: Interval, optimism: float) -> Interval:
-    """The test accuracy to expect, less what the choice has flattered it by; as it is where that is not known."""
+    """The test accuracy to expect, less what the choice has flattered it by; as it is where that is not known.
+
+    That is an estimate itself, too large where one configuration is far above many others, so the interval reaches from
+    the lower end with it to the upper end without it.
+    """
     shift = optimism if math.isfinite(optimism) else 0.0
-    low, high, estimate = (min(max(x - shift, 0.0), 1.0) for x in (test.low, test.high, test.estimate))
+    shifted = (test.low - shift, test.high, test.estimate - shift)
+    low, high, estimate = (min(max(x, 0.0), 1.0) for x in shifted)
     if test.cannot:
         low = high = math.nan
     return dataclasses.replace(test, estimate=estimate, low=low, high=high, level=LEVEL)
@@ -221,18 +226,19 @@ def _pairs(entries: Sequence[Entry], grid: Grid, comparisons: Comparisons) -> tu
     )
 
 
-def _named(grid: Grid, pair: tuple[Point, Point], pairs: int) -> Named:
+def _named(grid: Grid, pair: tuple[Point, Point], pairs: int, comparisons: Comparisons) -> Named:
     found = [_place(grid, point) for point in pair]
     names = (found[0][0], found[1][0])
     places = [place for _, place in found]
     cannot = next((f"{name} cannot be compared" for name, place in found if place is None), "")
     if not cannot and places[0] == places[1]:
         cannot = "the two gave identical numbers"
-    test = None
-    if not cannot:
-        one, other = (grid.goodness[place] for place in places)
-        test = named_pair(one, other, LEVEL, pairs=pairs)
-    return Named(names=names, pair=test, cannot=cannot or (test.cannot if test else ""))
+    if cannot:
+        return Named(names=names, pair=None, anyway=False, cannot=cannot)
+    one, other = places[0], places[1]
+    test = named_pair(grid.goodness[one], grid.goodness[other], LEVEL, pairs=pairs)
+    anyway = bool(comparisons.better[one, other] or comparisons.better[other, one])
+    return Named(names=names, pair=test, anyway=anyway, cannot=test.cannot)
 
 
 def _baseline(grid: Grid, point: Point, looks: int) -> Baseline:

@@ -4,7 +4,17 @@ import pandas as pd
 
 from sweep.report.document import Block, Paragraph, Section, Table, note, section
 from sweep.report.findings import MOST_SHOWN, Analysis, Entry
-from sweep.report.formats import NONE, numeral, p_equals, p_text, points, points_range, several
+from sweep.report.formats import (
+    NONE,
+    numeral,
+    p_equals,
+    p_text,
+    percent,
+    percent_range,
+    points,
+    points_range,
+    several,
+)
 from sweep.tables import bold
 
 
@@ -118,6 +128,7 @@ def _planned(analysis: Analysis) -> list[Block | None]:
         blocks.append(
             note("Always valid: the e-value may be looked at after every further seed (t-test e-process, c = 1).")
         )
+    blocks += _fresh(analysis)
     baseline = analysis.baseline
     if baseline and not baseline.cannot:
         rows = [
@@ -133,3 +144,31 @@ def _planned(analysis: Analysis) -> list[Block | None]:
         blocks.append(Table(name="baseline", title=title, shown=pd.DataFrame(rows), folded=len(rows) > 12))
         blocks.append(note("One-sided, in steps, adjusted for all comparisons with the baseline (Dunnett)."))
     return blocks
+
+
+def _fresh(analysis: Analysis) -> list[Block | None]:
+    """The finalists by their fresh seeds alone."""
+    confirmed = analysis.confirmation
+    if not confirmed or not confirmed.finalists:
+        return []
+    better = {claim.subject[1] for claim in analysis.claimed("confirmed")}
+    rows = [
+        {
+            "finalist": one.name,
+            f"{analysis.criterion} (%)": percent(one.score.estimate),
+            "95 % interval": percent_range(one.score),
+            "test accuracy (%)": percent(one.test.estimate),
+            "95 % interval of it": percent_range(one.test),
+            "p (not worse than the first)": p_text(one.p_worse),
+            "first confirmed to be better": "yes" if one.name in better else NONE if place == 0 else "no",
+        }
+        for place, one in enumerate(confirmed.finalists)
+    ]
+    return [
+        Table(name="confirmation", title="Finalists with fresh seeds alone", shown=pd.DataFrame(rows)),
+        note(
+            f"{several(confirmed.seeds, 'seed')} that chose nothing: these means are not flattered by the choice, and "
+            "Student's intervals are each of its own row. The first of the finalists is tested against the others, "
+            "one-sided and in steps (Dunnett)."
+        ),
+    ]

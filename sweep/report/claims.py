@@ -107,5 +107,6 @@ def _of_plans(findings: Findings) -> Iterator[Claim]:
 
 def _of_diverged(findings: Findings) -> Iterator[Claim]:
     for one in findings.grid.diverged:
-        share = one.share
-        yield Claim(kind="diverges", subject=(one.point.name,), level=share.level, low=share.low, high=share.high)
+        if one.n > 1:
+            share = one.share
+            yield Claim(kind="diverges", subject=(one.point.name,), level=share.level, low=share.low, high=share.high)

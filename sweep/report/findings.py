@@ -103,11 +103,13 @@ class Named:
     Attributes:
         names: Of both.
         pair: Their test; None if one of them cannot be compared.
+        anyway: Whether they are shown to differ among all pairs, whatever their own test says.
         cannot: Why not, "" if they can.
     """
 
     names: tuple[str, str]
     pair: NamedPair | None
+    anyway: bool
     cannot: str
 
 

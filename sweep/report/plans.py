@@ -1,8 +1,11 @@
 """The verdict on what was fixed beforehand: pairs and a baseline of the sweep file, and finalists with fresh seeds."""
 
+from collections.abc import Sequence
+
 from sweep.report.findings import LEVEL, Analysis, Baseline
 from sweep.report.formats import listed, numeral, percent, percent_range, points, several
 from sweep.report.sentences import Numbers, Sentence, carried
+from sweep.stats import Interval
 from sweep.tables import bold
 
 
@@ -37,7 +40,8 @@ def _pair(analysis: Analysis, number: int, numbers: Numbers) -> str:
             ahead, behind = claim.subject
             text = f"{bold(ahead)} is shown to be better than {behind} by {points(gap)} points"
             return f"{text} ({evidence}; {confidence})"
-    return f"{first} and {second} are not shown to differ ({points(gap)} points; {evidence})"
+    own = "by their own test, though among all pairs they are" if named.anyway else ""
+    return f"{first} and {second} are not shown to differ {own}".rstrip() + f" ({points(gap)} points; {evidence})"
 
 
 def _baseline(analysis: Analysis, baseline: Baseline, numbers: Numbers) -> str:
@@ -55,6 +59,7 @@ def _baseline(analysis: Analysis, baseline: Baseline, numbers: Numbers) -> str:
 
 
 def confirmed_sentence(analysis: Analysis) -> Sentence | None:
+    """What fresh seeds say of the finalists, by themselves."""
     confirmed = analysis.confirmation
     if not confirmed:
         return None
@@ -64,30 +69,34 @@ def confirmed_sentence(analysis: Analysis) -> Sentence | None:
         return Sentence(topic="confirmed", text=text, numbers=numbers | {"cannot": confirmed.cannot})
     first, *others = confirmed.finalists
     numbers |= {"name": first.name, "mean": first.score.estimate, "test": first.test.estimate}
+    text = (
+        f"With {several(confirmed.seeds, 'fresh seed')}, {bold(first.name)} has the {analysis.criterion} "
+        f"{_fresh(first.score, 'mean', numbers)} and the test accuracy {_fresh(first.test, 'test', numbers)}"
+    )
+    if others:
+        text += f"; {_against(analysis, [other.name for other in others], numbers)}"
+    return Sentence(topic="confirmed", text=f"{text}.", numbers=numbers)
+
+
+def _fresh(interval: Interval, name: str, numbers: Numbers) -> str:
+    text = f"{percent(interval.estimate)} %"
+    if interval.cannot:
+        return text
+    numbers |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return f"{text} ({100 * LEVEL:.0f} % interval {percent_range(interval)} %)"
+
+
+def _against(analysis: Analysis, others: Sequence[str], numbers: Numbers) -> str:
+    """Whom of the other finalists the selected one is confirmed to beat."""
     claimed = analysis.claimed("confirmed")
     better = [claim.subject[1] for claim in claimed]
-    numbers |= {f"finalist_{number}": one.name for number, one in enumerate(others)}
-    numbers |= {"others": len(others), "better": len(better), "more": len(better) - 2}
-    accuracies = []
-    for name, interval in (("mean", first.score), ("test", first.test)):
-        text = f"{percent(interval.estimate)} %"
-        if not interval.cannot:
-            numbers |= {f"{name}_low": interval.low, f"{name}_high": interval.high}
-            text += f" ({100 * LEVEL:.0f} % interval {percent_range(interval)} %)"
-        accuracies.append(text)
-    start = (
-        f"With {several(confirmed.seeds, 'fresh seed')}, {bold(first.name)} has the {analysis.criterion} "
-        f"{accuracies[0]} and the test accuracy {accuracies[1]}"
-    )
-    if not others:
-        return Sentence(topic="confirmed", text=f"{start}.", numbers=numbers)
-    if better:
-        confidence = carried(claimed, numbers, together="all finalists together")
-        rest = len(others) - len(better)
-        numbers["not_confirmed"] = rest
-        tail = f"; not than the other {rest} of the finalists" if rest else ""
-        end = f"it is confirmed to be better than {listed(better, most=3)}{tail} ({confidence})"
-    else:
-        end = f"it is not confirmed to be better than {listed([one.name for one in others], most=3)}"
+    rest = len(others) - len(better)
+    numbers |= {f"finalist_{number}": name for number, name in enumerate(others)}
+    numbers |= {"others": len(others), "better": len(better), "rest": rest}
+    if not better:
         numbers["more"] = len(others) - 2
-    return Sentence(topic="confirmed", text=f"{start}; {end}.", numbers=numbers)
+        return f"it is not confirmed to be better than {listed(others, most=3)}"
+    numbers["more"] = len(better) - 2
+    confidence = carried(claimed, numbers, together="all finalists together")
+    tail = f", not than the other {rest} of the finalists" if rest else ""
+    return f"it is confirmed to be better than {listed(better, most=3)}{tail} ({confidence})"

@@ -52,9 +52,10 @@ def _state(analysis: Analysis) -> Sentence | None:
         "failed": len(records.failed),
         "not_finished": len(records.manifest.trials) - len(records.done) - len(records.failed),
     }
-    return Sentence(
-        topic="state", text=f"{bold(text)} All below is of the finished trials and may change.", numbers=numbers
-    )
+    change = "All below is of the finished trials and may change."
+    if not analysis.unfinished:
+        change = "What is missing are fresh seeds of finalists; all but what is said of these stays."
+    return Sentence(topic="state", text=f"{bold(text)} {change}", numbers=numbers)
 
 
 def _selected(analysis: Analysis) -> Sentence:

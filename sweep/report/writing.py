@@ -71,8 +71,8 @@ def document_of(analysis: Analysis) -> Document:
 
 
 def _verdict_section(analysis: Analysis) -> Section:
-    sentences = [sentence.text for sentence in verdict(analysis) if sentence.topic != "state"]
-    blocks = [Paragraph(text=" ".join(sentences), kind="verdict")]
+    # The banner above says how the experiment stands.
+    blocks = [Paragraph(text=one.text, kind="verdict") for one in verdict(analysis) if one.topic != "state"]
     points = [Paragraph(text=sentence.text, kind="point") for sentence in details(analysis)]
     blocks += [Paragraph(text="In detail:"), *points] if points else []
     return section("verdict", "Verdict", blocks)

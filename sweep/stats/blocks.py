@@ -7,6 +7,7 @@ with the score: every one there is takes part.
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ class BlockedFit:
         errors: residuals `[K, S]`, NaN where missing.
         error_variance: mean square of the error; NaN when there is none to estimate.
         df: its degrees of freedom, (K - 1)(S - 1) where nothing is missing.
-        standard_errors: of the difference of each two means, `[K, K]`; see `blocked_fit`.
+        variances: of the difference of each two means, per error variance, `[K, K]`.
         cannot: why configurations cannot be compared; empty when they can.
     """
 
@@ -37,8 +38,15 @@ class BlockedFit:
     errors: NDArray[np.float64]
     error_variance: float
     df: int
-    standard_errors: NDArray[np.float64]
+    variances: NDArray[np.float64]
     cannot: str
+
+    @cached_property
+    def standard_errors(self) -> NDArray[np.float64]:
+        """Of the difference of each two means, `[K, K]`; NaN when there is no error to estimate. See `blocked_fit`."""
+        if self.cannot:
+            return np.full_like(self.variances, math.nan)
+        return np.maximum(np.sqrt(self.error_variance * self.variances), _own_errors(self.table))
 
 
 def blocked_fit(scores: NDArray[np.float64]) -> BlockedFit:
@@ -63,8 +71,8 @@ def blocked_fit(scores: NDArray[np.float64]) -> BlockedFit:
     table = np.where(np.isfinite(values), values, math.nan)[np.ix_(used, seeds)]
     left_out = np.setdiff1d(np.arange(len(values)), used)
     k, s = table.shape
-    means, errors, variances_of_differences = _least_squares(table)
-    varying = np.flatnonzero([_varies(row) for row in table])
+    means, errors, variances = _least_squares(table)
+    varying = np.flatnonzero(_varies(table))
     varying = varying if len(varying) > 1 else np.arange(k)
     df = int(np.isfinite(table[varying]).sum()) - len(varying) - s + 1
     cannot = ""
@@ -76,12 +84,10 @@ def blocked_fit(scores: NDArray[np.float64]) -> BlockedFit:
         cannot = f"{counted(s, 'common seed')}: the spread between seeds is unknown"
     elif df < 1 or np.nanmax(np.abs(errors)) <= ROUNDING * np.nanmax(np.abs(table)):
         cannot = "no spread left beyond configuration and seed: differences cannot be tested"
-    error_variance, standard_errors = math.nan, np.full((k, k), math.nan)
+    error_variance = math.nan
     if not cannot:
         left = errors if len(varying) == k else _least_squares(table[varying])[1]
         error_variance = float(np.nansum(left**2)) / df
-        common = np.sqrt(error_variance * variances_of_differences)
-        standard_errors = np.maximum(common, _own_errors(table))
     return BlockedFit(
         configurations=used,
         left_out=left_out,
@@ -90,7 +96,7 @@ def blocked_fit(scores: NDArray[np.float64]) -> BlockedFit:
         errors=errors,
         error_variance=error_variance,
         df=max(df, 0),
-        standard_errors=standard_errors,
+        variances=variances,
         cannot=cannot,
     )
 
@@ -137,9 +143,13 @@ def _own_errors(table: NDArray[np.float64]) -> NDArray[np.float64]:
     return errors
 
 
-def _varies(row: NDArray[np.float64]) -> bool:
-    there = row[np.isfinite(row)]
-    return bool(np.ptp(there) > ROUNDING * np.abs(there).max())
+def _varies(table: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows differ within by more than rounding."""
+    there = np.isfinite(table)
+    high = np.where(there, table, -math.inf).max(axis=1, initial=-math.inf)
+    low = np.where(there, table, math.inf).min(axis=1, initial=math.inf)
+    size = np.where(there, np.abs(table), 0.0).max(axis=1, initial=0.0)
+    return np.asarray(high - low > ROUNDING * size)
 
 
 def _connected(there: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

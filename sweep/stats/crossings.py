@@ -52,7 +52,7 @@ def crossings(model: Model, y: NDArray[np.float64], errors: Mapping[Term, Error]
     pairs = [order for term in model.terms if len(term) == 2 for order in (term, term[::-1])]
     sizes = [len(each.levels) for each in model.axes]
     leads = sum(sizes[other] * sizes[factor] * (sizes[factor] - 1) for factor, other in pairs)
-    coefficients, unit_covariance = least_squares(model.matrix, y)
+    coefficients, unit_covariance = least_squares(model, y)
     found: list[Crossing] = []
     for factor, other in pairs:
         term = (min(factor, other), max(factor, other))
@@ -85,7 +85,7 @@ def crossings(model: Model, y: NDArray[np.float64], errors: Mapping[Term, Error]
 
 def cell_means(model: Model, y: NDArray[np.float64], factor: int, other: int) -> NDArray[np.float64]:
     """Least-squares means at every combination of two axes, `[levels of factor, levels of other]`."""
-    means: NDArray[np.float64] = _cells(model, factor, other) @ least_squares(model.matrix, y)[0]
+    means: NDArray[np.float64] = _cells(model, factor, other) @ least_squares(model, y)[0]
     return means
 
 

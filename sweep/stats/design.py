@@ -53,6 +53,12 @@ class Model:
         products: NDArray[np.float64] = self.matrix.T @ self.matrix
         return products
 
+    @functools.cached_property
+    def qr(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The matrix as the product of an orthonormal `[n, p]` and a triangular one `[p, p]`."""
+        q, r = np.linalg.qr(self.matrix)
+        return q, r
+
     def names(self, term: Term) -> tuple[str, ...]:
         """The names of the term's axes."""
         return tuple(self.axes[number].name for number in term)

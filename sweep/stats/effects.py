@@ -55,7 +55,7 @@ def term_effects(
     model: Model, y: NDArray[np.float64], errors: Mapping[Term, Error], level: float, cannot: str
 ) -> tuple[float, tuple[TermEffects, ...]]:
     """The grand mean and the effects of every term, each with its own error."""
-    coefficients, unit_covariance = least_squares(model.matrix, y)
+    coefficients, unit_covariance = least_squares(model, y)
     of_spans = 1 - (1 - level) / len(model.axes)
     effects = []
     for term in model.terms:
@@ -91,15 +91,13 @@ def term_effects(
     return float(coefficients[0]), tuple(effects)
 
 
-def least_squares(
-    matrix: NDArray[np.float64], y: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def least_squares(model: Model, y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The coefficients, and their covariance for an error variance of 1.
 
     Source: by QR, as `statsmodels` OLS, whose import alone takes most of a second.
     """
-    q, r = np.linalg.qr(matrix)
-    return np.linalg.solve(r, q.T @ y), np.linalg.inv(r.T @ r)
+    q, r = model.qr
+    return np.asarray(np.linalg.solve(r, q.T @ y)), np.asarray(np.linalg.inv(r.T @ r))
 
 
 def _span(

@@ -22,7 +22,7 @@ class Winner:
     """The selected configuration's score, corrected for having been selected.
 
     Attributes:
-        expected: its mean over new seeds, shrunken towards the mean of all; in the score's unit. NaN if unknown.
+        expected: its mean over new seeds, shrunken towards the mean of its rivals; in the score's unit. NaN if unknown.
         optimism: plain mean minus `expected`, 0 or more.
         test_optimism: what of it the mean test score is expected to share; NaN if unknown.
     """
@@ -32,13 +32,17 @@ class Winner:
     test_optimism: float
 
 
-def selected(scores: NDArray[np.float64], test: NDArray[np.float64], best: int) -> Winner:
+def selected(
+    scores: NDArray[np.float64], test: NDArray[np.float64], best: int, rivals: NDArray[np.bool_] | None = None
+) -> Winner:
     """Corrects the mean of the configuration `best`, which has the largest mean of the scores `[K, S]`.
 
     Args:
         scores: That selected; NaN where one is missing.
         test: Of the same models on the test split, `[K, S]`.
         best: Index of the selected configuration.
+        rivals: Which configurations, this one among them, are not shown to be worse than the best `[K]`: luck decides
+            between these alone, so a clear winner needs no correction. All by default.
 
     Raises:
         ValueError: if the shapes differ.
@@ -50,7 +54,8 @@ def selected(scores: NDArray[np.float64], test: NDArray[np.float64], best: int) 
         raise ValueError(f"shapes {scores.shape} and {test.shape}; give two [configurations, seeds] of one shape")
     fit = blocked_fit(scores)
     mean = float(fit.means[fit.configurations == best][0])
-    optimism = (1 - _kept(fit)) * (mean - float(fit.means.mean()))
+    among = np.ones(len(fit.means), dtype=np.bool_) if rivals is None else rivals[fit.configurations]
+    optimism = (1 - _kept(fit, among)) * (mean - float(fit.means[among].mean()))
     return Winner(
         expected=mean - optimism,
         optimism=optimism,
@@ -80,14 +85,14 @@ def simultaneous_intervals(scores: NDArray[np.float64], level: float = 0.95) -> 
     return intervals
 
 
-def _kept(fit: BlockedFit) -> float:
-    """The share of the differences between means that is not chance."""
-    k = len(fit.means)
+def _kept(fit: BlockedFit, among: NDArray[np.bool_]) -> float:
+    """The share of the differences between some of the means that is not chance."""
+    k = int(among.sum())
     if k <= 3 or fit.cannot:
-        return 1.0 if not fit.cannot or k == 1 else math.nan
-    counts = np.isfinite(fit.table).sum(axis=1)
+        return 1.0 if not fit.cannot or len(fit.means) == 1 else math.nan
+    counts = np.isfinite(fit.table[among]).sum(axis=1)
     chance = fit.error_variance * float((1 / counts).mean())
-    between = float(fit.means.var(ddof=1))
+    between = float(fit.means[among].var(ddof=1))
     return max(0.0, 1 - (k - 3) / (k - 1) * chance / between) if between else 0.0
 
 

@@ -24,6 +24,7 @@ from sweep.stats import Interval, blocked_fit, share_interval
 
 # Means of the same scores in another order differ by this much at most.
 _ROUNDING = 1e-12
+_LEVEL = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,16 +93,24 @@ class Configuration:
 
 @dataclass(frozen=True, kw_only=True)
 class Diverged:
-    """A grid point of whose replicates some diverged: no mean of the others says how good it is."""
+    """A grid point of whose replicates some diverged: no mean of the others says how good it is.
+
+    Attributes:
+        point: Of the grid.
+        count: Replicates that diverged.
+        n: All its replicates.
+        of: How many grid points there are, of which those are told that diverged.
+    """
 
     point: GridPoint
     count: int
     n: int
+    of: int
 
     @property
     def share(self) -> Interval:
-        """How often it diverges."""
-        return share_interval(self.count, self.n)
+        """How often it diverges; the interval is true of all grid points at once, also of those not told."""
+        return replace(share_interval(self.count, self.n, 1 - (1 - _LEVEL) / self.of), level=_LEVEL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +195,7 @@ def make_grid(points: Sequence[GridPoint], axes: Mapping[str, tuple[Any, ...]], 
         metric: The score that selects.
     """
     reasons = {point.values: _reason(point, metric) for point in points}
-    diverged = {point.values: _diverged(point) for point in points}
+    diverged = {point.values: _diverged(point, len(points)) for point in points}
     sound = [point for point in points if not reasons[point.values] and not diverged[point.values].count]
     seeds = tuple(sorted({seed for point in sound for seed in point.replicates}))
     configurations = _merge_twins(sound, seeds, list(axes))
@@ -242,9 +251,9 @@ def _reason(point: GridPoint, metric: Metric) -> str:
     return "" if (lost | np.isfinite(metric.goodness(values))).all() else f"has no {metric.title}"
 
 
-def _diverged(point: GridPoint) -> Diverged:
+def _diverged(point: GridPoint, of: int) -> Diverged:
     lost = [replicate.record.diverged for replicate in point.replicates.values()]
-    return Diverged(point=point, count=sum(lost), n=len(lost))
+    return Diverged(point=point, count=sum(lost), n=len(lost), of=of)
 
 
 def _connected(grid: Grid) -> Grid:

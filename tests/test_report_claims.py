@@ -1,0 +1,185 @@
+"""What is claimed does not depend on the unit, the direction or the scale in which scores happen to be kept."""
+
+import dataclasses
+import hashlib
+import itertools
+import math
+
+import numpy as np
+import pytest
+from made_up import made_up_sweep, write_experiment
+
+from sweep.metrics import METRICS, Metric
+from sweep.records import ReplicateRecord, read_records
+from sweep.report.analysis import analyse, find
+from sweep.report.finalists import find_finalists
+from sweep.report.together import together
+from sweep.tables import GridPoint, Replicate, make_grid
+
+AXES = {"depth": ("shallow", "medium", "deep"), "activation": ("relu", "tanh"), "learning_rate": (0.1, 0.01)}
+NUMBERS = [field.name for field in dataclasses.fields(ReplicateRecord) if field.type in (float, "float")]
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+def made_up_grid(scores, metric, test=None, axes=AXES):
+    """A grid in memory whose replicates have the scores `[K, S]`, NaN where there is none."""
+    test = scores if test is None else test
+    points = []
+    for k, values in enumerate(itertools.product(*axes.values())):
+        replicates = {}
+        for seed, score in enumerate(scores[k]):
+            if math.isnan(score):
+                continue
+            numbers = dict.fromkeys(NUMBERS, 0.5) | {metric.name: float(score), "test_accuracy": float(test[k, seed])}
+            digest = hashlib.sha256(repr((k, seed)).encode()).hexdigest()
+            record = ReplicateRecord(seed=seed, diverged=False, parameters_sha256=digest, **numbers)
+            replicates[seed] = Replicate(trial_id=f"trial-{k}", row=seed, record=record)
+        points.append(
+            GridPoint(
+                values=values, name=" ".join(map(str, values)), parameters=100 + k, replicates=replicates, trouble=""
+            )
+        )
+    return make_grid(points, axes, metric)
+
+
+def scores_of(kind, rng):
+    means = 0.9 + 0.01 * rng.normal(size=(12, 1)) + 0.005 * np.arange(12)[:, None]
+    scores = means + 0.004 * rng.normal(size=(12, 5)) + 0.002 * rng.normal(size=5)
+    if kind == "missing":
+        scores[rng.random(scores.shape) < 0.2] = np.nan
+        scores[:, 0] = (means + 0.004 * rng.normal(size=(12, 1)))[:, 0]
+    if kind == "uneven":
+        scores[::3] += 0.02 * rng.normal(size=(4, 5))
+    return scores
+
+
+def told(findings, sign=1.0, scale=1.0):
+    """All that is found, with intervals turned into those of the original scores."""
+    pairs = [(pair.entry.name, pair.why) for pair in findings.pairs]
+    ranking = [(entry.rank, entry.name, entry.ranks, entry.in_best_set) for entry in findings.entries]
+    kinds = [(claim.kind, claim.subject, claim.provisional) for claim in findings.claims]
+    p_values = [entry.p_worse for entry in findings.entries] + [row.p_value for row in findings.effects.table]
+    numbers = []
+    for entry in findings.entries:
+        ends = sorted((sign * entry.score.low / scale, sign * entry.score.high / scale))
+        numbers += [sign * entry.score.estimate / scale, *ends, entry.behind.low / scale, entry.behind.high / scale]
+    return (pairs, ranking, kinds), np.array(p_values), np.array(numbers)
+
+
+PLANS = {
+    "pairs": [
+        (
+            {"depth": "deep", "activation": "relu", "learning_rate": 0.1},
+            {"depth": "medium", "activation": "relu", "learning_rate": 0.1},
+        )
+    ],
+    "baseline": {"depth": "shallow", "activation": "tanh", "learning_rate": 0.01},
+}
+
+
+@pytest.mark.parametrize("kind", ["even", "missing", "uneven"])
+@pytest.mark.parametrize("seed", range(5))
+def test_turning_scores_and_direction_changes_nothing(kind, seed):
+    scores = scores_of(kind, np.random.default_rng(seed))
+    larger = find(made_up_grid(scores, Metric(name="validation_loss", margin=0.001), test=scores), **PLANS)
+    smaller = find(
+        made_up_grid(-scores, Metric(name="validation_loss", mode="min", margin=0.001), test=scores), **PLANS
+    )
+    ours, theirs = told(larger), told(smaller, sign=-1.0)
+    assert ours[0] == theirs[0]
+    assert any(claim.kind == "worse" for claim in larger.claims)
+    np.testing.assert_array_equal(ours[1], theirs[1])
+    np.testing.assert_allclose(ours[2], theirs[2], rtol=1e-12)
+    assert larger.baseline == smaller.baseline
+    assert larger.named == smaller.named
+    assert larger.winner == smaller.winner
+
+
+@pytest.mark.parametrize("kind", ["even", "missing", "uneven"])
+@pytest.mark.parametrize(("factor", "offset"), [(1e6, 0.0), (1.0, 1e6), (1e-6, 0.0)])
+def test_unit_and_offset_change_no_p_value(kind, factor, offset):
+    scores = scores_of(kind, np.random.default_rng(0))
+    plain = find(made_up_grid(scores, Metric(name="validation_loss")), **PLANS)
+    changed = find(made_up_grid(factor * scores + offset, Metric(name="validation_loss"), test=scores), **PLANS)
+    ours, theirs = told(plain), told(changed)
+    assert ours[0] == theirs[0]
+    np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-6)
+    np.testing.assert_allclose(list(changed.baseline.p_better.values()), list(plain.baseline.p_better.values()), 1e-6)
+    assert changed.named[0].pair.e_value == pytest.approx(plain.named[0].pair.e_value, rel=1e-6)
+
+
+def test_a_transform_keeps_intervals_inside_the_range():
+    rng = np.random.default_rng(1)
+    shares = np.clip(0.97 + 0.03 * rng.normal(size=(12, 3)), 0, 1)
+    metric = Metric(name="validation_accuracy", transform="logit", count=400, low=0.0, high=1.0)
+    for entry in find(made_up_grid(shares, metric)).entries:
+        assert 0 < entry.score.low < entry.score.estimate < entry.score.high <= 1
+    times = np.exp(rng.normal(size=(12, 3)))
+    metric = Metric(name="validation_loss", mode="min", transform="log", low=0.0)
+    found = find(made_up_grid(times, metric))
+    assert found.entries[0].score.estimate == pytest.approx(np.exp(np.log(times).mean(axis=1)).min())
+    for entry in found.entries:
+        assert 0 < entry.score.low < entry.score.estimate < entry.score.high
+
+
+def test_an_accuracy_ends_where_accuracies_end():
+    scores = np.array([[0.02, 0.98, 0.5]] * 12) + 1e-3 * np.random.default_rng(0).normal(size=(12, 3))
+    for entry in find(made_up_grid(scores, METRICS["validation_accuracy"])).entries:
+        assert (entry.score.low, entry.score.high) == (0.0, 1.0)
+
+
+def test_one_pair_has_one_p_value():
+    found = find(made_up_grid(scores_of("even", np.random.default_rng(2)), METRICS["validation_accuracy"]))
+    for pair in found.pairs:
+        assert pair.entry is next(entry for entry in found.entries if entry.name == pair.entry.name)
+        shown_worse = ("worse", (pair.entry.name,)) in {(claim.kind, claim.subject) for claim in found.claims}
+        assert shown_worse == (pair.entry.p_worse < found.comparisons.limit)
+        assert not shown_worse or pair.entry.behind.low >= 0
+
+
+def test_twins_are_one_by_the_seeds_that_both_have():
+    scores = scores_of("even", np.random.default_rng(3))
+    grid = made_up_grid(scores, METRICS["validation_accuracy"])
+    first, second, third = grid.points[:3]
+    # Of the second only some seeds are there, all the same as the first's; of the third one differs.
+    copied = {seed: first.replicates[seed] for seed in (1, 2)}
+    almost = {**first.replicates, 4: third.replicates[4]}
+    points = [first, dataclasses.replace(second, replicates=copied), dataclasses.replace(third, replicates=almost)]
+    merged = make_grid([*points, *grid.points[3:]], AXES, grid.metric)
+    assert [len(configuration.points) for configuration in merged.configurations][:2] == [2, 1]
+    assert len(merged.configurations) == 11
+    assert merged.missing == 0
+
+
+def test_experiments_of_one_data_set_or_of_other_epochs_are_no_blocks_of_one_test(tmp_path, rng):
+    axes = {"depth": ["shallow", "medium", "deep"], "activation": ["relu"], "loss": ["hinge"]}
+    analyses = {}
+    for number in range(5):
+        sweep = made_up_sweep(axes=axes, epochs=4 if number == 4 else 3)
+        experiment = write_experiment(
+            tmp_path / f"e{number}",
+            lambda point, seed: 0.9 + 0.01 * len(point["depth"]) + 0.001 * seed,
+            rng=rng,
+            sweep=sweep,
+            dataset_sha256=f"{number}" * 64,
+        )
+        analyses[experiment.name] = analyse(read_records(experiment), rng)
+    assert together(analyses).pictures() == []
+    assert "numbers of epochs" in str(together(analyses).sections[-1])
+
+
+def test_finalists_are_those_of_the_ranking(tmp_path, rng):
+    def score(point, seed):
+        return 0.9 + {"deep": 0.05, "medium": 0.049}.get(point["depth"], 0) + 0.001 * rng.normal()
+
+    axes = {"depth": ["shallow", "medium", "deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]}
+    experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=made_up_sweep(axes=axes))
+    analysis = analyse(read_records(experiment), rng)
+    found = find_finalists(experiment, 3)
+    assert [dict(point)["depth"] for point in found.points] == [
+        entry.configuration.points[0].values[0] for entry in analysis.entries[:3]
+    ]
