@@ -405,6 +405,27 @@ def test_levels_that_change_places_are_named_with_their_leads():
     assert {(each.factor, each.other) for each in found.crossings} == {("a", "b"), ("b", "a")}
 
 
+@pytest.mark.parametrize("luck", [0.0, 2.0])
+def test_leads_are_tested_at_bonferronis_level_with_the_error_that_asks_for_more(luck):
+    rng = np.random.default_rng(15)
+    of_seeds = luck * rng.normal(size=(3, 4))
+    frame = changing(rng, 16.0, sizes=(3, 2, 1), seeds=4).drop(columns="c")
+    frame["y"] += of_seeds[frame["a"], frame["seed"]]
+    means = stats.factor_effects(frame, ["a", "b"], "y").cell_means["a", "b"]
+    assert means.argmax(axis=0).tolist() == [0, 1]
+    lead = min(means[0, 0] - means[1, 0], means[1, 1] - means[0, 1])
+    formula = "y ~ C(a, Sum) * C(b, Sum) + C(seed, Sum)"
+    fit = ols(formula, frame).fit()
+    errors = [own_error(frame, formula, "C(a, Sum):C(seed, Sum)"), (fit.mse_resid, fit.df_resid)]
+    # Of a at each level of b 2 x 3 x 2 leads, of b at each of a 3 x 2 x 1; a lead is a difference of means of four.
+    risk = 18 * max(scipy_stats.t.sf(lead / math.sqrt(variance * 2 / 4), df) for variance, df in errors)
+    found = [
+        any(each.factor == "a" for each in stats.factor_effects(frame, ["a", "b"], "y", level=level).crossings)
+        for level in (1 - 1.01 * risk, 1 - 0.99 * risk)
+    ]
+    assert found == [True, False]
+
+
 def test_lead_that_changes_size_but_not_sign_is_no_change_of_places():
     rng = np.random.default_rng(10)
     frame = grid((2, 2), 7, lambda a, b, _: 5 * a + 20 * a * b + rng.normal())
