@@ -91,7 +91,7 @@ def _spans(analysis: Analysis) -> pd.DataFrame:
                 "to": str(ordered[-1].levels[0]).replace(f"{term.factors[0]}=", ""),
                 "difference (points)": points(term.span.estimate),
                 "95 % interval": points_range(term.span.low, term.span.high),
-                "share of variance in this sample (%)": f"{100 * row.share:.1f}",
+                "share of variance in this sample (%)": _share(row.share),
                 "p": p_text(row.p_value),
             }
         )
@@ -104,13 +104,17 @@ def _variance(analysis: Analysis) -> pd.DataFrame:
             "source": row.name,
             "df": str(row.df),
             "sum of squares (points²)": significant(1e4 * row.sum_sq),
-            "share (%)": f"{100 * row.share:.1f}" if np.isfinite(row.share) else NONE,
+            "share (%)": _share(row.share),
             "F": significant(row.f_value),
             "df of its error": str(row.error_df) if row.error_df else NONE,
             "p": p_text(row.p_value),
         }
         for row in analysis.effects.table
     )
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.1f}" if np.isfinite(share) else NONE
 
 
 def _interactions(analysis: Analysis, palette: Palette) -> list[Block | None]:

@@ -60,12 +60,14 @@ def named_pair(one: ArrayLike, other: ArrayLike, level: float = 0.95, *, pairs: 
         pairs: How many were named.
 
     Raises:
-        ValueError: if the two differ in length or `level` is not in (0, 1).
+        ValueError: if the two differ in length, `level` is not in (0, 1) or `pairs` below 1.
 
     Source: the t-test e-process with a Gaussian mixture, Wang and Ramdas (2023), "Anytime-valid t-tests and confidence
     sequences for Gaussian means with unknown variance", arXiv 2310.03722.
     """
     check_level(level)
+    if pairs < 1:
+        raise ValueError(f"pairs is {pairs}; the pair itself is one")
     first, second = np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)
     if first.ndim != 1 or first.shape != second.shape:
         raise ValueError(f"shapes {first.shape} and {second.shape}; give two [seeds] of one length")

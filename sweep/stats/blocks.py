@@ -158,11 +158,16 @@ def _connected(there: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.i
     while left.any():
         part: NDArray[np.bool_] = np.zeros(len(there), dtype=np.bool_)
         part[np.flatnonzero(left)[0]] = True
-        grown = there[:, there[part].any(axis=0)].any(axis=1)
+        grown = _neighbours(there, part)
         while grown.sum() > part.sum():
-            part, grown = grown, there[:, there[grown].any(axis=0)].any(axis=1)
+            part, grown = grown, _neighbours(there, grown)
         left &= ~part
         if part.sum() > largest.sum():
             largest = part
     used = np.flatnonzero(largest)
     return used, np.flatnonzero(there[used].any(axis=0))
+
+
+def _neighbours(there: NDArray[np.bool_], part: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The configurations that share a seed with one of the part."""
+    return np.asarray(there[:, there[part].any(axis=0)].any(axis=1))

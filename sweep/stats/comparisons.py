@@ -39,7 +39,9 @@ class Comparisons:
         best: index of the configuration with the largest mean, the first of several; None without scores.
         means: over all seeds, the missing ones estimated.
         standard_errors: of the difference of each two means.
-        p_worse: p-value, adjusted for all comparisons, of "not the best"; 1 for the best.
+        p_worse: p-value, adjusted for all comparisons, of "may be the best"; 1 for the best. Any other one may show it.
+        p_behind: likewise of "not behind `best`"; larger than `p_worse` where not `best`, which varies too much, but
+            another one shows it.
         limit: p-values below it are claims.
         error_variance: common to all; the standard deviation of a paired difference is sqrt(2 x this).
         df: degrees of freedom of the error.
@@ -57,6 +59,7 @@ class Comparisons:
     means: NDArray[np.float64]
     standard_errors: NDArray[np.float64]
     p_worse: NDArray[np.float64]
+    p_behind: NDArray[np.float64]
     limit: float
     error_variance: float
     df: int
@@ -94,30 +97,36 @@ class Comparisons:
     def ranks(self) -> NDArray[np.int64]:
         """The best and the worst rank that each configuration may have, `[K, 2]`, true of all of them at once.
 
+        A configuration that is left out may have any rank, and the others count with it.
+
         Source: simultaneous ranks from all pairs, Mohamad, Goeman and van Zwet (2019), "Simultaneous confidence
         intervals for ranks using the partitioning principle"; here by the plain counting bound.
         """
         better = self.better
         first = 1 + better.sum(axis=0)
-        # What is shown not to be the best is at most second, also where no single pair shows it.
-        first = np.where(self.in_best_set, first, np.maximum(first, 2))
-        last = len(self.means) - len(self.left_out) - better.sum(axis=1)
+        last = len(self.means) - better.sum(axis=1)
+        # The test in steps sees more than all pairs at once: who is not the best is second, who alone may be is first.
+        first = np.where(self.p_worse < self.limit, np.maximum(first, 2), first)
+        alone = not self.left_out and self.in_best_set.sum() == 1
+        last = np.where(self.in_best_set & alone, 1, last)
         return np.stack([first, last], axis=1).astype(np.int64)
 
     def difference(self, one: int, other: int) -> Interval:
         """Mean of `one` minus mean of `other`, with an interval that holds for all pairs at once.
 
-        Where the other is shown not to be the best, and `one` is the best there is, it ends at 0: the test in steps
-        sees more than all pairs at once.
+        Between `best` and what is shown to be behind it, it ends at 0: the test in steps sees more than all pairs at
+        once.
         """
         estimate, reach = float(self.means[one] - self.means[other]), float(self.reach[one, other])
-        low = estimate - reach
-        if one == self.best and self.p_worse[other] < self.limit:
+        low, high = estimate - reach, estimate + reach
+        if one == self.best and self.p_behind[other] < self.limit:
             low = max(low, 0.0)
+        if other == self.best and self.p_behind[one] < self.limit:
+            high = min(high, 0.0)
         return Interval(
             estimate=estimate,
             low=low,
-            high=estimate + reach,
+            high=high,
             level=self.level,
             n=self.n,
             cannot=self.cannot,
@@ -146,7 +155,7 @@ def compare(scores: NDArray[np.float64], level: float = 0.95, *, looks: int = 1)
         raise ValueError(f"looks is {looks}; the first look is 1")
     fit = blocked_fit(np.asarray(scores, dtype=np.float64))
     used, total = fit.configurations, len(scores)
-    means, p_worse = np.full(total, math.nan), np.full(total, math.nan)
+    means, p_worse, p_behind = (np.full(total, math.nan) for _ in range(3))
     standard_errors = np.full((total, total), math.nan)
     means[used] = fit.means
     n = int(np.isfinite(fit.table).sum(axis=1).min()) if fit.table.size else 0
@@ -154,13 +163,14 @@ def compare(scores: NDArray[np.float64], level: float = 0.95, *, looks: int = 1)
     uneven_p = math.nan
     if not fit.cannot:
         standard_errors[np.ix_(used, used)] = fit.standard_errors
-        p_worse[used] = _step_down(fit.means, fit.standard_errors, fit.df)
+        p_worse[used], p_behind[used] = _step_down(fit.means, fit.standard_errors, fit.df)
         uneven_p = uneven_p_value(fit.errors)
     return Comparisons(
         best=int(used[np.argmax(fit.means)]) if fit.table.size else None,
         means=means,
         standard_errors=standard_errors,
         p_worse=p_worse,
+        p_behind=p_behind,
         limit=limit,
         error_variance=fit.error_variance,
         df=fit.df,
@@ -222,17 +232,21 @@ def _doubt(count: int, n: int, uneven_p: float) -> str:
     return f"{counted(n, 'seed')} cannot show whether the configurations' spread differs" if n < 3 else ""
 
 
-def _step_down(means: NDArray[np.float64], errors: NDArray[np.float64], df: int) -> NDArray[np.float64]:
-    """Adjusted p-values of "not the best"."""
+def _step_down(
+    means: NDArray[np.float64], errors: NDArray[np.float64], df: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Adjusted p-values of "may be the best", by what leads it most, and of "not behind" the one with the best mean."""
     k = len(means)
     with np.errstate(divide="ignore", invalid="ignore"):
         # In standard errors of one mean; equal means that never differ are 0 of them apart.
-        gaps = np.nan_to_num((means - means[:, None]) / errors * math.sqrt(2), nan=0.0).max(axis=1)
-    order = np.argsort(-gaps, kind="stable")
-    p, largest = np.ones(k), 0.0
-    for done, index in enumerate(order[:-1]):
-        if gaps[index] > 0:
-            gap = min(float(gaps[index]), 1e6)
-            largest = max(largest, 1 - spread_probability(gap, tied=k - done, count=k, df=df))
-            p[index] = largest
-    return p
+        gaps = np.clip(np.nan_to_num((means - means[:, None]) / errors * math.sqrt(2), nan=0.0), 0.0, 1e6)
+    largest, behind_best = gaps.max(axis=1), gaps[:, means.argmax()]
+    p_worse, p_behind, reached = np.ones(k), np.ones(k), 0.0
+    for done, index in enumerate(np.argsort(-largest, kind="stable")[:-1]):
+        for p_values, gap in ((p_worse, largest[index]), (p_behind, behind_best[index])):
+            if p_values is p_behind and gap == largest[index]:
+                p_behind[index] = p_worse[index]
+            elif gap:
+                p_values[index] = max(reached, 1 - spread_probability(float(gap), tied=k - done, count=k, df=df))
+        reached = p_worse[index]
+    return p_worse, p_behind

@@ -116,25 +116,27 @@ def type_two(model: Model, y: NDArray[np.float64]) -> dict[Term, float]:
     sums = {}
     for term in model.terms:
         others = [other for other in model.terms if not set(term) <= set(other)]
-        sums[term] = residual_ss(model, y, others) - residual_ss(model, y, [*others, term])
+        explained = unexplained(model, y, others) - unexplained(model, y, [*others, term])
+        sums[term] = float(explained @ explained)
     return sums
 
 
-def residual_ss(
+def unexplained(
     model: Model,
     y: NDArray[np.float64],
     terms: Sequence[Term],
     with_seeds: bool = True,
-) -> float:
-    """What mean, seeds and these terms leave unexplained, as a sum of squares."""
+) -> NDArray[np.float64]:
+    """What mean, seeds and these terms leave unexplained of each row, `[n]`."""
     picked = [0]
     for columns in [*([model.seed_columns] if with_seeds else []), *(model.columns[term] for term in terms)]:
         picked += range(columns.start, columns.stop)
     # Normal equations: the codes are close to orthogonal, and a fit per term would take a large grid minutes.
-    centred = y - y.mean()
-    projected = model.matrix[:, picked].T @ centred
-    explained = projected @ np.linalg.solve(model.gram[np.ix_(picked, picked)], projected)
-    return max(float(centred @ centred - explained), 0.0)
+    # What is left is fitted once more, or an axis a million times as strong as another would take its digits.
+    matrix, gram, left = model.matrix[:, picked], model.gram[np.ix_(picked, picked)], y
+    for _ in range(2):
+        left = left - matrix @ np.linalg.solve(gram, matrix.T @ left)
+    return left
 
 
 def pure_error(
@@ -156,7 +158,7 @@ def pure_error(
         np.add.at(sums, cells, values)
         return values - (sums / sizes)[cells]
 
-    regressors, target = centred(indicators), centred((y - y.mean())[:, None])
+    regressors, target = centred(indicators), centred(y[:, None])
     solution, _, rank, _ = np.linalg.lstsq(regressors, target, rcond=1e-10)
     left = target - regressors @ solution
     return float((left**2).sum()), len(y) - len(sizes) - int(rank)

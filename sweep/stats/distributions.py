@@ -19,14 +19,6 @@ def t_quantile(share: float, df: float) -> float:
     return float(special.stdtrit(df, share))
 
 
-def t_tail(value: float, df: float) -> float:
-    """Probability that Student's t exceeds `value`.
-
-    Source: `scipy.special.stdtr`, as `scipy.stats.t.sf`.
-    """
-    return float(special.stdtr(df, -value))
-
-
 def f_tail(value: float, df_above: float, df_below: float) -> float:
     """Probability that F, with degrees of freedom above and below the fraction line, exceeds `value`.
 
@@ -59,19 +51,3 @@ def chi_density(values: NDArray[np.float64], df: float) -> NDArray[np.float64]:
     log_scale = math.log(2) - df / 2 * math.log(2) - special.gammaln(df / 2)
     density: NDArray[np.float64] = np.exp(log_scale + special.xlogy(df - 1, values) - values**2 / 2)
     return density
-
-
-def normal_quantile(share: float) -> float:
-    """The value that a standard normal stays below with probability `share`.
-
-    Source: `scipy.special.ndtri`, as `scipy.stats.norm.ppf`.
-    """
-    return float(special.ndtri(share))
-
-
-def fair_coin_at_most(heads: int, tosses: int) -> float:
-    """Probability of at most so many heads.
-
-    Source: `scipy.special.bdtr`, as `scipy.stats.binom.cdf` with probability 1/2.
-    """
-    return float(special.bdtr(heads, tosses, 0.5))

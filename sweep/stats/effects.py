@@ -97,7 +97,7 @@ def least_squares(model: Model, y: NDArray[np.float64]) -> tuple[NDArray[np.floa
     Source: by QR, as `statsmodels` OLS, whose import alone takes most of a second.
     """
     q, r = model.qr
-    return np.linalg.solve(r, q.T @ y), np.linalg.inv(r.T @ r)
+    return np.asarray(np.linalg.solve(r, q.T @ y)), np.asarray(np.linalg.inv(r.T @ r))
 
 
 def _span(

@@ -29,8 +29,8 @@ from sweep.stats.design import (
     cell_numbers,
     largest_model,
     pure_error,
-    residual_ss,
     type_two,
+    unexplained,
 )
 from sweep.stats.distributions import f_tail
 from sweep.stats.effects import Error, TermEffects, term_effects
@@ -86,7 +86,7 @@ class FactorEffects:
         n_missing: rows without a score.
         order: highest order of interaction in the model; 0 without a model.
         level: confidence of each family of intervals; all spans are one family.
-        crossings: levels of one axis that change places between levels of another; empty if that is not shown.
+        crossings: levels of one axis that change places between levels of another; empty if none is shown to.
         cell_means: of each two axes of a few levels by name, least-squares means `[levels, levels]` in the order of
             appearance.
         notes: what was done that a reader must know, one sentence each.
@@ -137,6 +137,9 @@ def factor_effects(
     check_level(level)
     scores, finite = _checked(frame, factors, score, block)
     rows, y = frame.loc[finite], scores[finite]
+    # Centred first, or a large common offset would cost the digits in which the scores differ.
+    size, offset = (float(np.abs(y).max()), float(y.mean())) if len(y) else (0.0, 0.0)
+    y = y - offset
     axes, seeds = [axis(name, rows[name]) for name in factors], axis(block, rows[block])
     varied = [each for each in axes if len(each.levels) > 1]
     model = largest_model(varied, seeds) if varied else None
@@ -155,7 +158,7 @@ def factor_effects(
         cannot = "one seed: effects are plain differences, their uncertainty is unknown"
     elif df == 0:
         cannot = "no two configurations share two seeds: the uncertainty of the effects is unknown"
-    elif error_ss <= len(y) * (ROUNDING * np.abs(y).max()) ** 2:
+    elif error_ss <= len(y) * (ROUNDING * size) ** 2:
         cannot = "no spread left beyond configuration and seed: effects cannot be tested"
     error_variance = math.nan if cannot else error_ss / df
     table: tuple[AnovaRow, ...] = ()
@@ -170,14 +173,14 @@ def factor_effects(
         grand_mean, effects = term_effects(model, y, errors, level, cannot)
         changing = () if cannot else crossings(model, y, errors, level)
         cells_of_two = {
-            (model.axes[one].name, model.axes[other].name): cell_means(model, y, one, other)
+            (model.axes[one].name, model.axes[other].name): offset + cell_means(model, y, one, other)
             for one, other in itertools.combinations(range(len(model.axes)), 2)
             if len(model.axes[one].levels) * len(model.axes[other].levels) <= MOST_COLUMNS
         }
     return FactorEffects(
         table=table,
         effects=effects,
-        grand_mean=grand_mean,
+        grand_mean=offset + grand_mean,
         error_variance=error_variance,
         df=df,
         n=len(y),
@@ -257,14 +260,14 @@ def _table(
         kind = "factor" if len(term) == 1 else "interaction"
         rows.append(row(" × ".join(names), names, kind, columns.stop - columns.start, sum_sq, errors[term]))
     rows = [*_adjusted(rows, "factor"), *_adjusted(rows, "interaction")]
-    left = residual_ss(model, y, model.terms)
+    left = unexplained(model, y, model.terms)
     seed_df = model.seed_columns.stop - 1
     if seed_df:
-        seed_ss = residual_ss(model, y, model.terms, with_seeds=False) - left
-        rows.append(row(block, (), "block", seed_df, seed_ss, residual))
+        of_seeds = unexplained(model, y, model.terms, with_seeds=False) - left
+        rows.append(row(block, (), "block", seed_df, float(of_seeds @ of_seeds), residual))
     other_df = len(y) - model.matrix.shape[1] - residual.df
     if other_df:
-        rows.append(row("other interactions", (), "other", other_df, left - error_ss, residual))
+        rows.append(row("other interactions", (), "other", other_df, float(left @ left) - error_ss, residual))
     rows.append(row("residual", (), "residual", residual.df, error_ss if residual.df else 0.0, residual))
     return tuple(rows)
 

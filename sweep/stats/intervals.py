@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sweep.stats.distributions import t_quantile
 
-ROUNDING = 1e-12
+ROUNDING = 1e-14
 """Spread relative to the size of the values below which float64 arithmetic alone may have made it."""
 
 

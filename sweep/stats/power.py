@@ -6,6 +6,7 @@ gives a range. It is of the error common to all configurations, sqrt(2 x error v
 """
 
 import math
+from collections.abc import Callable
 
 from scipy import special
 from scipy.optimize import brentq
@@ -65,9 +66,9 @@ def seeds_range(
 ) -> tuple[int, int] | None:
     """Total numbers of seeds, from and to, with which a paired t test finds `difference` with probability `power`.
 
-    From the two ends of a 90 % interval of the error variance, each to two significant digits, because more would claim
-    to know it. None below ten degrees of freedom, where they are too far apart to tell anybody anything, or when more
-    than 10,000 are needed.
+    From the two ends of a 90 % interval of the error variance, rounded outwards to two significant digits, because more
+    would claim to know it; never less than `n_now`. None below ten degrees of freedom, where they are too far apart to
+    tell anybody anything, or when more than 10,000 are needed.
 
     Raises:
         ValueError: as `seeds_to_resolve`.
@@ -80,7 +81,8 @@ def seeds_range(
     ends = [seeds_to_resolve(difference, math.sqrt(2 * bound), n_now, level, power) for bound in bounds]
     if ends[0] is None or ends[1] is None:
         return None
-    return _two_digits(ends[0]), _two_digits(ends[1])
+    low = max(_two_digits(ends[0], math.floor), n_now)
+    return low, _two_digits(ends[1], math.ceil) if ends[1] > n_now else n_now
 
 
 def detectable(sd_of_paired_difference: float, n: int, level: float = 0.95, power: float = 0.8) -> float:
@@ -102,9 +104,9 @@ def detectable(sd_of_paired_difference: float, n: int, level: float = 0.95, powe
     return _noncentrality(n, level, power) * sd_of_paired_difference / math.sqrt(n)
 
 
-def _two_digits(count: int) -> int:
-    digits = max(len(str(count)) - 2, 0)
-    return int(math.ceil(count / 10**digits) * 10**digits)
+def _two_digits(count: int, rounded: Callable[[float], int]) -> int:
+    unit: int = 10 ** max(len(str(count)) - 2, 0)
+    return rounded(count / unit) * unit
 
 
 def _power(noncentrality: float, n: int, level: float) -> float:
