@@ -106,7 +106,7 @@ class Comparisons:
         better = self.better
         first = 1 + better.sum(axis=0)
         last = len(self.means) - better.sum(axis=1)
-        # The test in steps sees more than all pairs at once: who is not the best is second, who alone may be is first.
+        # The test in steps sees more than all pairs: what is not the best is second, the only one left is first.
         first = np.where(self.p_worse < self.limit, np.maximum(first, 2), first)
         alone = not self.left_out and self.in_best_set.sum() == 1
         last = np.where(self.in_best_set & alone, 1, last)
