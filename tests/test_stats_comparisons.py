@@ -306,7 +306,8 @@ def test_first_step_is_tukeys_range_and_the_steps_get_easier():
 
 
 def test_largest_lead_over_the_reference_is_dunnetts_and_the_steps_get_easier():
-    scores = noisy(np.random.default_rng(8), [0, 2, 4, 6, -9], 5)
+    scores = np.random.default_rng(8).normal(size=(5, 5))
+    scores += np.array([0, 0.8, 1.2, 1.6, -9])[:, None] - scores.mean(axis=1, keepdims=True)
     p, _ = stats.better_than(scores, 0)
     fit = blocked_fit(scores)
     leads = (fit.means - fit.means[0])[1:] / fit.standard_errors[1:, 0]
@@ -317,6 +318,7 @@ def test_largest_lead_over_the_reference_is_dunnetts_and_the_steps_get_easier():
         shared = scipy_stats.multivariate_t(shape=correlation[:left, :left], df=fit.df, seed=0)
         expected = 1 - shared.cdf(np.full(left, leads[place]), maxpts=100_000)
         assert p[1 + place] == pytest.approx(expected, abs=3e-4)
+        assert 0.003 < p[1 + place] < 0.5
     assert np.isnan(p[0])
     assert p[4] == 1
 
@@ -597,7 +599,7 @@ def test_no_tied_best_is_dropped_when_others_are_far_worse():
 @pytest.mark.slow
 @pytest.mark.parametrize("configurations", [2, 18])
 def test_looking_again_and_again_makes_no_more_wrong_claims(configurations):
-    rng, runs, looks = np.random.default_rng(4), 400, (3, 5, 10, 20, 40)
+    rng, runs, looks = np.random.default_rng(4), 300, (3, 5, 10, 20, 40)
     careful = naive = 0
     few = 0.02 if configurations > 2 else 0.05
     for _ in range(runs):
@@ -653,6 +655,7 @@ def test_all_that_is_said_at_once_is_true_in_most_experiments(means):
     assert differences >= at_least(0.95, runs)
 
 
+@pytest.mark.slow
 def test_leader_that_varies_far_more_is_not_said_to_lead_what_another_one_beats():
     # The last but one is far behind the first, the last, noisy one slightly further; it often has the best mean.
     rng, led, said = np.random.default_rng(8), 0, 0
@@ -684,5 +687,5 @@ def test_none_is_called_better_than_the_reference_that_is_not(means, spreads):
         p, limit = stats.better_than(noisy(rng, means, 5, spreads), 0)
         wrong += (p[means <= 0] < limit).any()
         right += (p[means > 0] < limit).sum()
-    assert wrong <= at_most(0.05, runs)
+    assert wrong <= at_most(0.03, runs)  # the limit is 2 %
     assert right == runs * (means > 0).sum()

@@ -413,7 +413,7 @@ def test_lead_that_changes_size_but_not_sign_is_no_change_of_places():
     assert found.crossings == ()
 
 
-@pytest.mark.parametrize("strong", [0.0, 3.0, 30.0])
+@pytest.mark.parametrize("strong", [0.0, 30.0])
 def test_levels_that_do_not_change_places_are_rarely_said_to(strong):
     # Plain means, of which points are left out, would say so in a third of all experiments.
     rng, runs, wrong = np.random.default_rng(11), 200, 0
@@ -445,6 +445,7 @@ def test_levels_are_not_said_to_change_places_because_seeds_favour_some():
 # How often an axis that does not matter is said to
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [4, 5])
 def test_axis_that_seeds_favour_by_level_is_rarely_said_to_matter(seeds):
     # Depth x seed has the residual's variance; with the residual alone as error it would "matter" in half of them.
@@ -461,6 +462,7 @@ def test_axis_that_seeds_favour_by_level_is_rarely_said_to_matter(seeds):
     assert plain > at_most(0.15, runs)
 
 
+@pytest.mark.slow
 def test_none_of_five_axes_that_do_not_matter_is_said_to():
     rng, runs, spans, tests, plain = np.random.default_rng(14), 150, 0, 0, 0
     frame = grid((2,) * 5, 7, lambda *_: 0.0, names="abcde")

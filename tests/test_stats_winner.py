@@ -53,6 +53,19 @@ def test_three_configurations_or_fewer_are_not_shrunken():
     assert winner.expected == pytest.approx(scores.mean(axis=1).max())
 
 
+def test_luck_decides_between_the_rivals_alone():
+    rng = np.random.default_rng(4)
+    scores = np.vstack([rng.normal(size=(6, 5)), rng.normal(-30, 1, size=(6, 5))])
+    best = int(scores.mean(axis=1).argmax())
+    rivals = stats.compare(scores).in_best_set
+    assert rivals.tolist() == [True] * 6 + [False] * 6
+    among_all, among_rivals = stats.selected(scores, scores, best), stats.selected(scores, scores, best, rivals)
+    # The far ones make the spread of all means look real.
+    assert among_all.optimism < 0.2 * among_rivals.optimism
+    alone = np.arange(12) == best
+    assert stats.selected(scores, scores, best, alone).optimism == 0
+
+
 def test_share_of_the_test_score_is_the_regression_within_configurations_and_seeds():
     rng = np.random.default_rng(1)
     scores, test = validation_and_test(rng, np.zeros(8), 6, seed_spread=5.0, other_seeds=9.0)
