@@ -20,6 +20,8 @@ from sweep.errors import StorageError
 
 # What names of files that are only half written, or only a probe, begin with.
 TEMPORARY = ".tmp-"
+# No writer that cannot be seen from here takes this long over one file; the clocks of hosts may differ by less.
+ABANDONED_AFTER_S = 3600.0
 
 _READ_AT_A_TIME = 16
 _HELD_S = 5.0
@@ -161,7 +163,7 @@ class Storage(ABC):
 
     # ---- what only some back ends have something to do for
 
-    def remove_abandoned(self) -> None:
+    def remove_abandoned(self) -> None:  # noqa: B027
         """Removes, in this folder and below, what killed writers left; writers that live are not disturbed."""
 
     def no_empty_folders(self) -> contextlib.AbstractContextManager[None]:
@@ -194,20 +196,18 @@ class _Segments:
     def __init__(self, path: str, write: Callable[[str, bytes], None]) -> None:
         self._stem, self._dot, self._suffix = path.rpartition(".")
         self._writer = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-        self._write = write
+        self._write, self._writing = write, threading.Lock()
         self._number, self._segment = 0, b""
         self._held: list[str] = []
         self._timer: threading.Timer | None = None
-        self._changing, self._writing = threading.Lock(), threading.Lock()
 
     def add(self, line: str) -> None:
-        """Holds a line, which is written soon by another thread."""
-        with self._changing:
-            self._held.append(line)
-            if not self._timer:
-                self._timer = threading.Timer(_HELD_S, self._flush_later)
-                self._timer.daemon = True
-                self._timer.start()
+        """Holds a line, which is written soon by another thread; never waits for the storage."""
+        self._held.append(line)
+        if not self._timer:
+            self._timer = timer = threading.Timer(_HELD_S, self._flush_later)
+            timer.daemon = True
+            timer.start()
 
     def flush(self) -> None:
         """Writes what is held.
@@ -216,22 +216,15 @@ class _Segments:
             StorageError: if it cannot be written; it stays held.
         """
         with self._writing:
-            with self._changing:
-                held, self._held = self._held, []
-                if self._timer:
-                    self._timer.cancel()
-                    self._timer = None
-            if not held:
-                return
-            content = self._segment + "".join(f"{line}\n" for line in held).encode()
-            try:
+            timer, self._timer = self._timer, None  # first: a line added from here on starts the next
+            if timer:
+                timer.cancel()
+            if held := self._held[:]:
+                content = self._segment + "".join(f"{line}\n" for line in held).encode()
                 self._write(f"{self._stem}-{self._writer}-{self._number:04d}{self._dot}{self._suffix}", content)
-            except BaseException:
-                with self._changing:
-                    self._held = held + self._held
-                raise
-            full = len(content) >= _FULL_BYTES
-            self._number, self._segment = self._number + full, b"" if full else content
+                del self._held[: len(held)]
+                full = len(content) >= _FULL_BYTES
+                self._number, self._segment = self._number + full, b"" if full else content
 
     def _flush_later(self) -> None:
         with contextlib.suppress(StorageError):  # what matters more than these lines reports it

@@ -10,11 +10,15 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from sweep.errors import StorageError, reason
 from sweep.processes import lives, this_process
-from sweep.storage.base import TEMPORARY, Storage
+from sweep.storage.base import ABANDONED_AFTER_S, TEMPORARY, Storage
+
+Answer = TypeVar("Answer")
 
 _ELSEWHERE = "choose another place with --storage"
 _AGAIN = "then run the same command again"
@@ -36,8 +40,6 @@ _REMEDIES = {
 
 # What file systems say that flush the names in a folder by themselves, or never.
 _FOLDERS_CANNOT_BE_FLUSHED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
-# No writer that cannot be seen from here takes this long over one file; the clocks of hosts may differ by less.
-_ABANDONED_AFTER_S = 3600.0
 
 
 class LocalStorage(Storage):
@@ -66,14 +68,14 @@ class LocalStorage(Storage):
 
     def write(self, path: str, content: bytes) -> None:
         """Writes a file under a temporary name, then renames it."""
-        self._place(path, content, _replace)
+        self._place(path, content, os.replace)
 
     def create(self, path: str, content: bytes) -> bool:
         """Writes a file only if there is none, on file systems without `flock` too.
 
         On one without hard links a reader may see half of it for a moment.
         """
-        return self._place(path, content, _link)
+        return self._place(path, content, partial(_link, content))
 
     def append(self, path: str, line: str) -> None:
         """Adds a line at once; not atomic."""
@@ -141,19 +143,20 @@ class LocalStorage(Storage):
         with _explained(self.root):
             return next(folder for folder in (self.root, *self.root.parents) if folder.exists())
 
-    def _place(self, path: str, content: bytes, put: Callable[[Path, Path, bytes], bool]) -> bool:
-        """Writes a file beside its place, flushed, and has it put there; whatever happens, nothing half stays."""
+    def _place(self, path: str, content: bytes, put: Callable[[Path, Path], Answer]) -> Answer:
+        """Writes a file beside its place, flushed, and has it put there; of what fails nothing stays."""
         target = self.root / path
+        # Says who writes it; the target's own name could make it too long.
+        temporary = target.parent / f"{TEMPORARY}{secrets.token_hex(4)}-{this_process()}"
         with _explained(target):
             self._make_folder(target.parent)
-            temporary = _temporary(target)
             try:
                 _write_flushed(temporary, content)
-                put_there = put(temporary, target, content)
+                answer = put(temporary, target)
             finally:
                 temporary.unlink(missing_ok=True)
             _flush_folder(target.parent)
-        return put_there
+        return answer
 
     def _make_folder(self, folder: Path) -> None:
         """Makes a folder with those above it, but not the root again that was there: its file system has been lost."""
@@ -169,14 +172,9 @@ class LocalStorage(Storage):
         self._seen = True
 
 
-def _temporary(target: Path) -> Path:
-    """A name beside `target` that says who writes it; the target's own name could make it too long."""
-    return target.parent / f"{TEMPORARY}{secrets.token_hex(4)}-{this_process()}"
-
-
 def _is_abandoned(temporary: Path) -> bool:
     alive = lives(temporary.name.removeprefix(TEMPORARY).partition("-")[2])
-    return time.time() - temporary.stat().st_mtime > _ABANDONED_AFTER_S if alive is None else not alive
+    return time.time() - temporary.stat().st_mtime > ABANDONED_AFTER_S if alive is None else not alive
 
 
 def _write_flushed(file: Path, content: bytes) -> None:
@@ -186,12 +184,7 @@ def _write_flushed(file: Path, content: bytes) -> None:
         os.fsync(stream.fileno())
 
 
-def _replace(temporary: Path, target: Path, content: bytes) -> bool:
-    os.replace(temporary, target)
-    return True
-
-
-def _link(temporary: Path, target: Path, content: bytes) -> bool:
+def _link(content: bytes, temporary: Path, target: Path) -> bool:
     """Gives a written file its name, unless there is one of that name."""
     try:
         os.link(temporary, target)

@@ -28,7 +28,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from sweep.errors import StorageError
-from sweep.storage.base import TEMPORARY, Storage
+from sweep.storage.base import ABANDONED_AFTER_S, TEMPORARY, Storage
 
 Answer = TypeVar("Answer")
 
@@ -38,17 +38,14 @@ IMPATIENCE_S = 10.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 8.0
 _ATTEMPTS_OF_CLIENT = 2
 _SETTLE_S = 1.0
-# No writer takes this long over one file.
-_ABANDONED_AFTER_S = 3600.0
 _CONNECT_TIMEOUT_S, _SILENCE_TIMEOUT_S = 5.0, 10.0
 
-# Each with what it may be: what has no place in these patterns is perhaps a secret, and is not repeated.
+# Each with what it may be and an example: what does not match is perhaps a secret, and is not repeated.
 _OPTIONS = {
-    "endpoint_override": r"(https?://)?([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/[\w./-]*)?",
-    "region": r"[\w-]+",
-    "scheme": r"https?",
+    "endpoint_override": (r"(https?://)?([\w.-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?(/[\w./-]*)?", "http://host:9000"),
+    "region": (r"[\w-]+", "eu-west-1"),
+    "scheme": (r"https?", "http or https"),
 }
-_EXAMPLES = {"endpoint_override": "http://host:9000", "region": "eu-west-1", "scheme": "http or https"}
 _CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile in ~/.aws, or the role of the machine"
 # Trying again cannot help, and the user can do something about each.
 _REMEDIES = {
@@ -115,7 +112,7 @@ class ObjectStorage(Storage):
 
     def entries(self, path: str) -> Iterable[str]:
         """Gives the names between the prefix and the next slash; a thousand per request."""
-        return [info.base_name if info.is_file else f"{info.base_name}/" for info in self._infos(path)]
+        return [info.base_name if info.is_file else f"{info.base_name}/" for info in self._listed(self._at(path)) or ()]
 
     def delete(self, path: str) -> None:
         """Removes an object."""
@@ -125,14 +122,14 @@ class ObjectStorage(Storage):
     def files(self, path: str = "") -> set[str]:
         """Asks for all objects below a prefix at once; a thousand per request, in however many folders they lie."""
         above = len(self._bucket.name) + len(self._at("x"))
-        infos = self._infos(path, recursive=True)
+        infos = self._listed(self._at(path), recursive=True) or ()
         return {info.path[above:] for info in infos if info.is_file and not info.base_name.startswith(TEMPORARY)}
 
     def remove_abandoned(self) -> None:
         """Removes probes that killed drivers left, an hour after they were written."""
         now = datetime.now(UTC)
-        for info in self._infos(""):
-            if info.base_name.startswith(TEMPORARY) and (now - info.mtime).total_seconds() > _ABANDONED_AFTER_S:
+        for info in self._listed(self._root) or ():
+            if info.base_name.startswith(TEMPORARY) and (now - info.mtime).total_seconds() > ABANDONED_AFTER_S:
                 self.delete(info.base_name)
 
     @contextlib.contextmanager
@@ -154,9 +151,6 @@ class ObjectStorage(Storage):
                     if self._listed(prefix):
                         break
                     self._bucket.ask(prefix, lambda filesystem, place: filesystem.delete_dir(place))
-
-    def _infos(self, path: str, *, recursive: bool = False) -> Sequence[Any]:
-        return self._listed(self._at(path), recursive=recursive) or []
 
     def _listed(self, prefix: str, *, recursive: bool = False) -> Sequence[Any] | None:
         """What pyarrow says of the objects below a prefix; None if there is nothing of that name, not even a marker."""
@@ -211,8 +205,9 @@ class Bucket:
             if option not in _OPTIONS:
                 name = f" {option!r}" if re.fullmatch("[a-z_]+", option) else ""
                 raise StorageError(f"unknown option{name} in the --storage URI; choose from {', '.join(_OPTIONS)}")
-            if not re.fullmatch(_OPTIONS[option], value, re.ASCII):
-                raise StorageError(f"the --storage URI has a {option} that cannot be one; write {_EXAMPLES[option]}")
+            pattern, example = _OPTIONS[option]
+            if not re.fullmatch(pattern, value, re.ASCII):
+                raise StorageError(f"the --storage URI has a {option} that cannot be one; write {example}")
         prefix = unquote(parts.path).strip("/")
         outside = bool(prefix) and not {"", ".", ".."}.isdisjoint(prefix.split("/"))
         if not re.fullmatch(r"[\w.-]+", parts.netloc, re.ASCII) or parts.fragment or outside:
@@ -281,14 +276,13 @@ class Bucket:
         if self._opened is None:
             from pyarrow import fs
 
-            endpoint = self._options.get("endpoint_override") or _endpoint()
-            region = self._options.get("region") or _region()
-            if not region:
-                region = "us-east-1" if endpoint else fs.resolve_s3_region(self.name)
+            given = self._options.get
+            endpoint = given("endpoint_override") or _setting("endpoint_url", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+            region = given("region") or _setting("region", "AWS_REGION", "AWS_DEFAULT_REGION")
             self._opened = fs.S3FileSystem(
-                region=region,
+                region=region or ("us-east-1" if endpoint else fs.resolve_s3_region(self.name)),
                 endpoint_override=endpoint or None,
-                scheme=self._options.get("scheme"),
+                scheme=given("scheme"),
                 connect_timeout=_CONNECT_TIMEOUT_S,
                 request_timeout=_SILENCE_TIMEOUT_S,
                 retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS_OF_CLIENT),
@@ -301,27 +295,17 @@ def _remedy(problem: str) -> str:
     return next((_REMEDIES[sign] for sign in _REMEDIES if sign in problem), "")
 
 
-def _endpoint() -> str:
-    given = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return given or _profile().get("endpoint_url", "")
-
-
-def _region() -> str:
-    given = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    return given or _profile().get("region", "")
-
-
-def _profile() -> dict[str, str]:
-    """The profile in `~/.aws/config`; pyarrow reads no endpoint from it."""
-    file = Path(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser()
+def _setting(key: str, *variables: str) -> str:
+    """Gives what the environment says, else the profile in `~/.aws/config`; pyarrow reads no endpoint from it."""
+    if given := next(filter(None, map(os.environ.get, variables)), ""):
+        return given
     profiles = configparser.ConfigParser(interpolation=None)
-    try:
-        profiles.read(file)
-    except (configparser.Error, OSError, UnicodeDecodeError):
-        return {}
-    name = os.environ.get("AWS_PROFILE", "default")
-    section = next((one for one in (f"profile {name}", name) if profiles.has_section(one)), "")
-    return dict(profiles[section]) if section else {}
+    with contextlib.suppress(configparser.Error, OSError, UnicodeDecodeError):
+        profiles.read(Path(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser())
+        name = os.environ.get("AWS_PROFILE", "default")
+        section = next((one for one in (f"profile {name}", name) if profiles.has_section(one)), "")
+        return profiles.get(section, key, fallback="")
+    return ""
 
 
 def _brief(problem: str) -> str:
