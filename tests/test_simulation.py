@@ -82,12 +82,11 @@ def test_configurations_that_are_clearly_worse_are_found() -> None:
 
 
 @pytest.mark.slow
-def test_looks_that_the_analysis_is_told_of_cost_nothing_and_others_are_caught() -> None:
-    n = 60
-    told, not_told = simulated("extended", 2, 40, n), simulated("control: extended, not told", 2, 40, n)
-    assert count(told, "worse") <= at_most(0.05, n)
-    assert count(told, "named") <= at_most(0.05, n)
-    assert count(not_told, "worse") > at_most(0.05, n)
+def test_all_looks_together_are_false_in_five_percent_at_most() -> None:
+    n = 100
+    rates = simulated("extended", 2, 40, n)
+    for sentence in ("worse", "named", "mean", "test"):
+        assert count(rates, sentence) <= at_most(0.05, n), sentence
 
 
 @pytest.mark.slow
@@ -148,10 +147,18 @@ def test_no_claim_without_a_proviso_is_false_too_often() -> None:
     assert over == []
 
 
-def test_the_controls_are_caught() -> None:
+def test_an_analysis_that_is_not_told_of_its_looks_is_caught() -> None:
     for configurations in (2, 18):
-        rates = committed("control: extended, not told", configurations, 40)
-        assert any(lower_bound(one) > MOST for one in rates if one.sentence == "worse")
+        told, not_told = (
+            count(committed(case, configurations, 40), "worse") for case in ("extended", "control: extended, not told")
+        )
+        assert not_told > 2 * told
+    assert any(lower_bound(one) > 0.05 for one in committed("control: extended, not told", 2, 40))
+
+
+def test_two_that_are_tied_are_the_measure_of_all_others() -> None:
+    found = [one.said for one in committed("two tied", 18, 5) if one.sentence == FOUND]
+    assert sum(found) >= 0.97
 
 
 @pytest.mark.parametrize("seeds", [5, 10])
