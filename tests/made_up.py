@@ -11,7 +11,7 @@ import numpy as np
 from sweep.config import CONFIRMATION, FIRST_RESERVED_SEED, SweepConfig, TrialConfig
 from sweep.metrics import accuracy, class_scores, confusion_matrix
 from sweep.records import DatasetRecord, DoneRecord, Experiment, Manifest, Predictions, ReplicateRecord
-from sweep.storage import LocalStorage
+from sweep.storage import LocalStorage, Storage
 
 FINGERPRINT = {"processor": "made up", "torch": "0"}
 Score = Callable[[Mapping[str, Any], int], float]
@@ -24,7 +24,7 @@ def made_up_sweep(**tables: Any) -> SweepConfig:
 
 
 def write_experiment(
-    root: Path,
+    root: Path | Storage,
     score: Score,
     *,
     sweep: SweepConfig | None = None,
@@ -46,7 +46,7 @@ def write_experiment(
     """Writes an experiment whose validation (or training) accuracy is exactly what `score` gives.
 
     Args:
-        root: Folder of the experiment.
+        root: Folder of the experiment, or its storage.
         score: From grid point and seed to the accuracy in [0, 1] that selects.
         sweep: By default `made_up_sweep()`.
         rng: Draws images, labels and which images are wrong.
@@ -95,7 +95,7 @@ def write_experiment(
         hardware={"processor": "made up", "cores": 2, "memory_gb": 4.0, "gpus": []},
         commit="0123456789abcdef",
     )
-    experiment = Experiment(LocalStorage(root))
+    experiment = Experiment(LocalStorage(root) if isinstance(root, Path) else root)
     experiment.write_manifest(manifest)
     experiment.write_test_split(images=images, y_true=y_true)
     experiment.log_event("run_started", command=manifest.commands[0], host="somewhere", pid=1)

@@ -1,33 +1,77 @@
-"""What every kind of storage promises: a folder, and a prefix of a bucket on a real S3 server."""
+"""What every kind of storage promises: a folder, a prefix of a bucket on a real S3 server, and five methods alone."""
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
+from made_up import write_experiment
 
-from sweep.errors import StorageError
-from sweep.storage import Storage, open_storage
+from sweep.config import TrialConfig
+from sweep.datasets import Dataset
+from sweep.errors import ExperimentError, StorageError
+from sweep.lock import Lock, read_holder
+from sweep.processes import this_process
+from sweep.records import Experiment, list_experiments, read_records
+from sweep.report import write_report
+from sweep.storage import LocalStorage, Storage, open_storage
+from sweep.trial import TrialRun, run_trial
 
 
-@pytest.fixture(params=["folder", pytest.param("bucket", marks=pytest.mark.cluster)])
-def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+class Memory(Storage):
+    """All that a back end has to be: one class with five methods."""
+
+    files_of_all: dict[str, bytes]
+
+    def read(self, path: str) -> bytes:
+        try:
+            return self.files_of_all[self._at(path)]
+        except KeyError:
+            raise FileNotFoundError(path) from None
+
+    def write(self, path: str, content: bytes) -> None:
+        self.files_of_all[self._at(path)] = content
+
+    def create(self, path: str, content: bytes) -> bool:
+        return self.files_of_all.setdefault(self._at(path), content) is content
+
+    def entries(self, path: str) -> Iterable[str]:
+        above = f"{self._at(path)}/"
+        below = [file.removeprefix(above).partition("/") for file in list(self.files_of_all) if file.startswith(above)]
+        return {name + slash for name, slash, _ in below}
+
+    def delete(self, path: str) -> None:
+        self.files_of_all.pop(self._at(path), None)
+
+
+@pytest.fixture(params=["folder", pytest.param("bucket", marks=pytest.mark.cluster), "memory"])
+def root(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "folder":
         return str(tmp_path / "team" / "sweeps")
+    if request.param == "memory":
+        monkeypatch.setattr(Memory, "files_of_all", {}, raising=False)
+        return "memory:/sweeps"
     uri: str = request.getfixturevalue("bucket").uri
     return uri
 
 
+def opened(root: str) -> Storage:
+    return Memory(root) if root.startswith("memory:") else open_storage(root)
+
+
 @pytest.fixture
 def storage(root: str) -> Storage:
-    return open_storage(root)
+    return opened(root)
 
 
 @pytest.fixture
 def left(request: pytest.FixtureRequest, root: str, tmp_path: Path) -> Callable[[], list[str]]:
     """Everything that is there, as somebody else sees it, empty folders too."""
+    if root.startswith("memory:"):
+        return lambda: sorted(Memory.files_of_all)
     if root.startswith("s3:"):
         return lambda: sorted(request.getfixturevalue("bucket").objects())
     return lambda: sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*"))
@@ -112,7 +156,7 @@ def test_of_creators_at_the_same_moment_one_wins(storage: Storage) -> None:
 
 
 def test_added_lines_are_read_back_in_order_from_several_writers(root: str) -> None:
-    first, second = open_storage(root), open_storage(root)
+    first, second = opened(root), opened(root)
     first.write("manifest.json", b"")
     for number in range(3):
         first.append("events.jsonl", json.dumps({"first": number}))
@@ -121,7 +165,7 @@ def test_added_lines_are_read_back_in_order_from_several_writers(root: str) -> N
     second.flush()
     first.append("events.jsonl", '{"first": 3}')
     first.flush()
-    lines = [json.loads(line) for line in open_storage(root).read_lines("events.jsonl")]
+    lines = [json.loads(line) for line in opened(root).read_lines("events.jsonl")]
     assert [line["first"] for line in lines if "first" in line] == [0, 1, 2, 3]
     assert [line["second"] for line in lines if "second" in line] == ["é"]
 
@@ -135,13 +179,13 @@ def test_lines_of_both_kinds_are_read_from_a_copy(storage: Storage) -> None:
 
 def test_a_folder_is_called_by_the_last_part_of_its_path(storage: Storage) -> None:
     assert storage.folder("a/b c+?&=.d").name == "b c+?&=.d"
-    assert open_storage(str(storage.folder("experiments/smoke"))).name == "smoke"
+    assert opened(str(storage.folder("experiments/smoke"))).name == "smoke"
 
 
 def test_storage_is_opened_again_by_its_name(storage: Storage) -> None:
     folder = storage.folder("an experiment").folder("100%")
     folder.write("file", b"content")
-    assert open_storage(str(folder)).read("file") == b"content"
+    assert opened(str(folder)).read("file") == b"content"
     assert storage.read("an experiment/100%/file") == b"content"
 
 
@@ -165,6 +209,67 @@ def test_what_was_there_before_stays(storage: Storage) -> None:
     assert storage.files() == {"other/file", "mnist/manifest.json"}
     storage.remove_abandoned()
     assert storage.files() == {"other/file", "mnist/manifest.json"}
+
+
+def test_a_whole_experiment_and_its_report_need_no_more_than_five_methods(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Memory, "files_of_all", {}, raising=False)
+    roots = Memory("memory:/sweeps").folder("made up"), LocalStorage(tmp_path / "sweeps" / "made up")
+    written = []
+    for number, root in enumerate(roots):
+        with Lock(root, on_lost=lambda: None):
+            experiment = write_experiment(
+                root,
+                lambda point, seed: {"relu": 0.9, "tanh": 0.8, "sigmoid": 0.7}[point["activation"]] + 0.01 * seed,
+                rng=np.random.default_rng(1),
+                failed=["deep-tanh-hinge"],
+                missing=["deep-relu-hinge"],
+            )
+        root.flush()
+        root.remove_abandoned()
+        assert "lock.json" not in root.list()
+        write_report([experiment], tmp_path / f"report-{number}")
+        written.append({file.name: file.read_bytes() for file in (tmp_path / f"report-{number}").rglob("*.csv")})
+    records = [read_records(Experiment(root)) for root in roots]
+    assert len(written[0]) > 5
+    assert written[0] == written[1]
+    assert records[0].done == records[1].done
+    assert len(records[0].failed) == 1
+    assert records[0].events[-1]["event"] == "run_finished"
+    assert list_experiments(Memory("memory:/sweeps")) == ["made up"]
+    stored = {file for file in Memory.files_of_all if "/events-" not in file}
+    assert stored == {f"memory:/sweeps/made up/{file}" for file in roots[1].files() - {"events.jsonl"}}
+
+
+def test_a_trial_goes_on_from_what_it_left_in_any_storage(
+    storage: Storage, digits: Dataset, make_trial: Callable[..., TrialConfig]
+) -> None:
+    experiment, trial = Experiment(storage.folder("e")), make_trial(epochs=3)
+    for _ in range(2):
+        TrialRun(trial, digits, experiment).step()
+    assert experiment.checkpointed_epochs() == {trial.trial_id: 2}
+    newest = experiment.storage.list(f"trials/{trial.trial_id}")[-1]
+    experiment.storage.write(f"trials/{trial.trial_id}/{newest}", b"damaged")
+    assert TrialRun(trial, digits, experiment).epoch == 1
+    assert f"{newest}.corrupt" in experiment.storage.list(f"trials/{trial.trial_id}")
+    run_trial(trial, digits, experiment)
+    done = experiment.read_done(trial.trial_id)
+    assert done
+    assert len(done.history["train_loss"]) == 3
+
+
+def test_a_second_driver_is_refused_and_a_dead_one_replaced_in_any_storage(storage: Storage) -> None:
+    with Lock(storage, on_lost=lambda: None), pytest.raises(ExperimentError, match="is in use by process"):
+        Lock(storage, on_lost=lambda: None).__enter__()
+    assert storage.list() == []
+    mine = this_process().replace("-", "-1")  # the PID of a living process, the start of none
+    storage.write("lock.json", json.dumps({"process": mine, "heartbeat": 0, "token": "dead"}).encode())
+    with Lock(storage, on_lost=lambda: None):
+        holder = read_holder(storage)
+        assert holder
+        assert holder["token"] != "dead"
+    assert storage.list() == []
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from sweep.doctor import check_space
 from sweep.errors import ExperimentError, StorageError
 from sweep.lock import STALE_AFTER_S, Lock, read_holder
 from sweep.records import Experiment, list_experiments, open_experiment
-from sweep.storage import Storage, open_storage, s3, segments
+from sweep.storage import Storage, base, open_storage, s3
 
 PLENTY = 10**9
 
@@ -110,7 +110,7 @@ def test_lines_that_could_not_be_written_are_written_later(
     with pytest.raises(StorageError):
         storage.flush()
     bucket.faults.clear()
-    monkeypatch.setattr(segments, "_HELD_S", 0.05)
+    monkeypatch.setattr(base, "_HELD_S", 0.05)
     storage.append("events.jsonl", "2")  # and now by themselves
     while storage.read_lines("events.jsonl") != ["1", "2"]:
         time.sleep(0.05)
@@ -119,7 +119,7 @@ def test_lines_that_could_not_be_written_are_written_later(
 def test_lines_fill_few_segments_that_are_each_written_few_times(
     bucket: Bucket, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segments, "_FULL_BYTES", 1000)
+    monkeypatch.setattr(base, "_FULL_BYTES", 1000)
     lines = [json.dumps({"time": "2026-01-01", "number": number}) for number in range(200)]
     for number, line in enumerate(lines):
         storage.append("events.jsonl", line)
@@ -230,8 +230,6 @@ def test_space_is_not_checked_where_there_is_no_limit(storage: Storage, smoke_fo
 def test_probes_of_killed_drivers_go_after_an_hour(
     bucket: Bucket, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sweep.storage import objects
-
     bucket.put("team/sweeps/.tmp-probe-0a", b"x")
     assert storage.list() == []
     assert storage.files() == set()
@@ -243,7 +241,7 @@ def test_probes_of_killed_drivers_go_after_an_hour(
         def now(cls, tz: Any = None) -> Any:
             return datetime.now(UTC) + timedelta(hours=2)
 
-    monkeypatch.setattr(objects, "datetime", Later)
+    monkeypatch.setattr(s3, "datetime", Later)
     storage.remove_abandoned()
     assert bucket.file_keys() == []
 

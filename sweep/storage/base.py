@@ -1,13 +1,31 @@
-"""What a storage can do; the same for a folder and for a prefix of a bucket."""
+"""What a storage can do: five methods that each back end has, and all else, written once over these.
+
+A new back end is one file with one class of the five, and its line in `open_storage`. What it can do better in its own
+way (a true renaming, all files below a folder at one request) it may override.
+"""
 
 import contextlib
+import copy
+import os.path
+import re
+import secrets
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Self
 
-from sweep.storage.segments import files_of_lines
+from sweep.errors import StorageError
 
 # What names of files that are only half written, or only a probe, begin with.
 TEMPORARY = ".tmp-"
+# No writer that cannot be seen from here takes this long over one file; the clocks of hosts may differ by less.
+ABANDONED_AFTER_S = 3600.0
+
+_READ_AT_A_TIME = 16
+_HELD_S = 5.0
+_FULL_BYTES = 64 * 1024
 
 
 class Storage(ABC):
@@ -15,19 +33,22 @@ class Storage(ABC):
 
     Paths given to its methods are relative to the root, with forward slashes. `str` gives the path or URI of the
     root, with which `open_storage` opens it again, in another process or on another host.
+
+    Args:
+        root: Path of the root within the back end.
     """
 
-    @abstractmethod
-    def __str__(self) -> str: ...
+    # Whether the storage itself makes sure that what is read is what was written.
+    keeps_checksums = False
 
-    @property
-    @abstractmethod
-    def name(self) -> str:
-        """The last part of the path of the root."""
+    def __init__(self, root: str) -> None:
+        self._root = root
+        self._added: dict[str, _Segments] = {}
 
-    @abstractmethod
-    def folder(self, path: str) -> "Storage":
-        """Gives the storage of a folder below this one."""
+    def __str__(self) -> str:
+        return self._root
+
+    # ---- the five of each back end; whatever it refuses, or does not answer, is a StorageError
 
     @abstractmethod
     def read(self, path: str) -> bytes:
@@ -39,12 +60,8 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def read_each(self, paths: Sequence[str]) -> Iterator[bytes | None]:
-        """Gives the content of each file in order, None where there is none."""
-
-    @abstractmethod
     def write(self, path: str, content: bytes) -> None:
-        """Writes a file whole and atomically.
+        """Writes a file whole and atomically; it lasts from then on, and folders need not be made.
 
         Raises:
             StorageError: if the storage refuses, or cannot be reached; an older file stays intact.
@@ -52,68 +69,171 @@ class Storage(ABC):
 
     @abstractmethod
     def create(self, path: str, content: bytes) -> bool:
-        """Writes a file only if there is none; False if there is one."""
+        """Writes a file as `write` does, but only if there is none; False if there is one."""
 
     @abstractmethod
-    def append(self, path: str, line: str) -> None:
-        """Adds a line to what is for people to read: at once, or within seconds; never for the truth."""
+    def entries(self, path: str) -> Iterable[str]:
+        """Gives the names in a folder, those of folders with a slash at the end; none if there is no such folder."""
 
     @abstractmethod
-    def flush(self) -> None:
-        """Writes the lines that `append` holds back."""
+    def delete(self, path: str) -> None:
+        """Removes a file; one that is not there is no error."""
+
+    # ---- what follows from them
+
+    @property
+    def name(self) -> str:
+        """The last part of the path of the root."""
+        return os.path.basename(self._root)
+
+    def folder(self, path: str) -> Self:
+        """Gives the storage of a folder below this one."""
+        below = copy.copy(self)
+        below._root, below._added = self._at(path), {}
+        return below
 
     def read_lines(self, path: str) -> list[str]:
         """Gives the lines that `append` has added, here or where this storage was copied from; oldest first."""
         folder, slash, name = path.rpartition("/")
-        names = files_of_lines(name, self.list(folder))
+        names = _files_of_lines(name, self.entries(folder))
         contents = self.read_each([f"{folder}{slash}{one}" for one in names])
         return [line for content in contents if content for line in content.decode(errors="replace").splitlines()]
 
-    @abstractmethod
+    def list(self, path: str = "") -> list[str]:
+        """Gives the sorted names in a folder, without temporary files; none if there is no such folder."""
+        return sorted(name.removesuffix("/") for name in self.entries(path) if not name.startswith(TEMPORARY))
+
+    def files(self, path: str = "") -> set[str]:
+        """Gives the paths of all files in a folder and below, without temporary ones."""
+        found, folders = set(), [path]
+        while folders:
+            folder = folders.pop()
+            for name in self.entries(folder):
+                below = f"{folder}/{name}" if folder else name
+                if name.endswith("/"):
+                    folders.append(below[:-1])
+                elif not name.startswith(TEMPORARY):
+                    found.add(below)
+        return found
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file."""
+        folder, _, name = path.rpartition("/")
+        return name in self.entries(folder)
+
+    def read_each(self, paths: Sequence[str]) -> Iterator[bytes | None]:
+        """Gives the content of each file in order, None where there is none; lists first, reads several at a time."""
+        there = set(paths)
+        if len(paths) > 1:
+            there = self.files(os.path.commonpath([os.path.dirname(path) for path in paths]))
+        with ThreadPoolExecutor(_READ_AT_A_TIME) as pool:
+            yield from pool.map(lambda path: self._read_or_none(path) if path in there else None, paths)
+
     def rename(self, path: str, new_path: str) -> None:
         """Gives a file a new name in the same storage.
 
         Raises:
             FileNotFoundError: if there is none.
         """
+        self.write(new_path, self.read(path))
+        self.delete(path)
 
-    @abstractmethod
-    def delete(self, path: str) -> None:
-        """Removes a file; one that is not there is no error."""
+    def append(self, path: str, line: str) -> None:
+        """Adds a line to what is for people to read: at once, or within seconds; never for the truth."""
+        self._added.setdefault(path, _Segments(path, self.write)).add(line)
 
-    @abstractmethod
-    def list(self, path: str = "") -> list[str]:
-        """Gives the sorted names in a folder, without temporary files; none if there is no such folder."""
+    def flush(self) -> None:
+        """Writes the lines that `append` holds back."""
+        for segments in [*self._added.values()]:
+            segments.flush()
 
-    @abstractmethod
-    def files(self, path: str = "") -> set[str]:
-        """Gives the paths of all files in a folder and below, without temporary ones."""
-
-    @abstractmethod
-    def exists(self, path: str) -> bool:
-        """Whether there is such a file."""
-
-    @property
-    @abstractmethod
-    def keeps_checksums(self) -> bool:
-        """Whether the storage itself makes sure that what is read is what was written."""
-
-    @abstractmethod
-    def remove_abandoned(self) -> None:
-        """Removes, in this folder and below, what killed writers left; writers that live are not disturbed."""
-
-    @abstractmethod
     def check_writable(self) -> None:
         """Writes a file, reads it back and removes it.
 
         Raises:
             StorageError: if that is refused, or another content comes back.
         """
+        probe, content = f"{TEMPORARY}probe-{secrets.token_hex(4)}", secrets.token_bytes(16)
+        with self.no_empty_folders():
+            self.write(probe, content)
+            same = self._read_or_none(probe) == content
+            self.delete(probe)
+        if not same:
+            raise StorageError(f"{self} gives back something else than was written; choose another --storage")
 
-    @abstractmethod
+    # ---- what only some back ends have something to do for
+
+    def remove_abandoned(self) -> None:  # noqa: B027
+        """Removes, in this folder and below, what killed writers left; writers that live are not disturbed."""
+
     def no_empty_folders(self) -> contextlib.AbstractContextManager[None]:
         """Takes away, at the end, the folders made within for this storage, if nothing has come into them."""
+        return contextlib.nullcontext()
 
-    @abstractmethod
     def free_gb(self) -> float | None:
         """Free space in GB (10^9 bytes); None where there is no limit to know."""
+        return None
+
+    def _at(self, path: str) -> str:
+        """The path within the back end."""
+        return os.path.join(self._root, path) if path else self._root
+
+    def _read_or_none(self, path: str) -> bytes | None:
+        try:
+            return self.read(path)
+        except FileNotFoundError:
+            return None
+
+
+class _Segments:
+    """Lines that one writer adds to one file, where nothing can be appended: held for seconds, then whole files.
+
+    A segment is written anew with each flush until it is full, so what is written grows with the number of lines and
+    the time that passes, never with their product. Those of `events.jsonl` are called
+    `events-<when the writer began>-<writer>-<number>.jsonl`; no two writers share one.
+    """
+
+    def __init__(self, path: str, write: Callable[[str, bytes], None]) -> None:
+        self._stem, self._dot, self._suffix = path.rpartition(".")
+        self._writer = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+        self._write, self._writing = write, threading.Lock()
+        self._number, self._segment = 0, b""
+        self._held: list[str] = []
+        self._timer: threading.Timer | None = None
+
+    def add(self, line: str) -> None:
+        """Holds a line, which is written soon by another thread; never waits for the storage."""
+        self._held.append(line)
+        if not self._timer:
+            self._timer = timer = threading.Timer(_HELD_S, self._flush_later)
+            timer.daemon = True
+            timer.start()
+
+    def flush(self) -> None:
+        """Writes what is held.
+
+        Raises:
+            StorageError: if it cannot be written; it stays held.
+        """
+        with self._writing:
+            timer, self._timer = self._timer, None  # first: a line added from here on starts the next
+            if timer:
+                timer.cancel()
+            if held := self._held[:]:
+                content = self._segment + "".join(f"{line}\n" for line in held).encode()
+                self._write(f"{self._stem}-{self._writer}-{self._number:04d}{self._dot}{self._suffix}", content)
+                del self._held[: len(held)]
+                full = len(content) >= _FULL_BYTES
+                self._number, self._segment = self._number + full, b"" if full else content
+
+    def _flush_later(self) -> None:
+        with contextlib.suppress(StorageError):  # what matters more than these lines reports it
+            self.flush()
+
+
+def _files_of_lines(name: str, names: Iterable[str]) -> list[str]:
+    """Gives those of the names that are a file of lines or its segments, in the order in which they were written."""
+    stem, dot, suffix = (re.escape(part) for part in name.rpartition("."))
+    matches = [re.fullmatch(rf"{stem}(?:-(\w+)-(\w+)-(\d+))?{dot}{suffix}", one) for one in names]
+    order = {match[0]: (match[1] or "", match[2] or "", int(match[3] or 0)) for match in matches if match}
+    return sorted(order, key=order.__getitem__)

@@ -82,14 +82,6 @@ def _fails_at(rename):
 def _wrap_s3(module):
     # A minute for each of several tests.
     module.PATIENCE_S = float(os.environ.get("SWEEP_FAULT_PATIENCE_S", module.PATIENCE_S))
-
-
-def _wrap_watch(module):
-    # Ray itself is patient for longer; a test need not be.
-    module.HEAD_SILENT_S = 5.0
-
-
-def _wrap_objects(module):
     write = module.ObjectStorage.write
 
     def write_or_die(storage, path, content):
@@ -100,6 +92,11 @@ def _wrap_objects(module):
         write(storage, path, content)
 
     module.ObjectStorage.write = write_or_die
+
+
+def _wrap_watch(module):
+    # Ray itself is patient for longer; a test need not be.
+    module.HEAD_SILENT_S = 5.0
 
 
 def _folder(storage):
@@ -136,7 +133,6 @@ _WRAPPED = {
     "sweep.report": _wrap_report,
     "sweep.tuning.watch": _wrap_watch,
     "sweep.storage.s3": _wrap_s3,
-    "sweep.storage.objects": _wrap_objects,
 }
 sys.meta_path.insert(0, _Wrapper())
 os.replace, os.link = _fails_at(os.replace), _fails_at(os.link)
