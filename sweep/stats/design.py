@@ -116,6 +116,7 @@ def type_two(model: Model, y: NDArray[np.float64]) -> dict[Term, float]:
     sums = {}
     for term in model.terms:
         others = [other for other in model.terms if not set(term) <= set(other)]
+        # A difference of fits, not of their sums of squares: in these a strong axis takes the digits of a weak one.
         explained = unexplained(model, y, others) - unexplained(model, y, [*others, term])
         sums[term] = float(explained @ explained)
     return sums
@@ -132,11 +133,8 @@ def unexplained(
     for columns in [*([model.seed_columns] if with_seeds else []), *(model.columns[term] for term in terms)]:
         picked += range(columns.start, columns.stop)
     # Normal equations: the codes are close to orthogonal, and a fit per term would take a large grid minutes.
-    # What is left is fitted once more, or an axis a million times as strong as another would take its digits.
-    matrix, gram, left = model.matrix[:, picked], model.gram[np.ix_(picked, picked)], y
-    for _ in range(2):
-        left = left - matrix @ np.linalg.solve(gram, matrix.T @ left)
-    return left
+    matrix, gram = model.matrix[:, picked], model.gram[np.ix_(picked, picked)]
+    return np.asarray(y - matrix @ np.linalg.solve(gram, matrix.T @ y))
 
 
 def pure_error(
