@@ -1,7 +1,9 @@
 """The verdict on the axes: which matter, whether one depends on another, and what would settle more."""
 
+from collections.abc import Sequence
+
 from sweep.report.claims import spans
-from sweep.report.findings import Analysis
+from sweep.report.findings import Analysis, Claim
 from sweep.report.formats import listed, points, several
 from sweep.report.sentences import Numbers, Sentence, carried, extremes
 from sweep.tables import bold
@@ -34,26 +36,33 @@ def _what_matters(analysis: Analysis, numbers: Numbers) -> str:
         numbers |= {f"span_{axis}": span.estimate, f"low_{axis}": span.low, f"high_{axis}": span.high}
         numbers |= {f"worst_{axis}": worst, f"best_{axis}": best}
     claimed = analysis.claimed("axis")
-    matter = [claim.subject[0] for claim in claimed]
-    if not matter:
+    if not claimed:
         return "Of the axes, none is shown to matter on average"
-    confidence = carried(claimed, numbers, together="all axes together")
     averaged = ", averaged over the other axes" if len(known) > 1 else ""
 
-    def size(axis: str) -> str:
-        span, worst, best = known[axis]
-        return f"{points(span.estimate)} points from {worst} to {best}"
+    def names(claims: Sequence[Claim]) -> str:
+        return listed([bold(claim.subject[0]) for claim in claims], most=len(claims))
+
+    def sizes(claims: Sequence[Claim]) -> str:
+        found = [known[claim.subject[0]] for claim in claims]
+        return listed(
+            [f"{points(span.estimate)} points from {low} to {high}" for span, low, high in found], most=len(found)
+        )
 
     most = analysis.claimed("most")
-    if len(known) == 1:
-        return f"The axis {bold(matter[0])} matters ({size(matter[0])}; {confidence})"
-    if most:
-        return f"Of the axes, {bold(matter[0])} matters most ({size(matter[0])}{averaged}; {confidence})"
-    if len(matter) == 1:
-        return f"Of the axes, {bold(matter[0])} is shown to matter ({size(matter[0])}{averaged}; {confidence})"
-    # Two axes whose intervals overlap are not put in an order.
-    names, sizes = listed(map(bold, matter), most=len(matter)), listed(map(size, matter), most=len(matter))
-    return f"Of the axes, {names} are shown to matter, and none of them most ({sizes}{averaged}; {confidence})"
+    firm = [claim for claim in claimed if not claim.provisional]
+    # Axes whose intervals overlap are not put in an order.
+    first = claimed[:1] if most else firm or claimed
+    rest = [] if most else [claim for claim in claimed if claim not in first]
+    verb = "matters" if len(known) == 1 else "matters most" if most else "is shown to matter"
+    verb = "are shown to matter" if len(first) > 1 else verb
+    start = "The axis" if len(known) == 1 else "Of the axes,"
+    confidence = carried(most or first, numbers, together="all axes together")
+    text = f"{start} {names(first)} {verb} ({sizes(first)}{averaged}; {confidence})"
+    if rest:
+        text += f", and {names(rest)} provisionally ({sizes(rest)}; {rest[0].provisional})"
+        numbers["doubt"] = rest[0].provisional
+    return text + (", none of them most" if len(first + rest) > 1 else "")
 
 
 def _what_combines(analysis: Analysis, numbers: Numbers) -> str:
