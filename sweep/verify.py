@@ -16,7 +16,7 @@ from sweep.config import TrialConfig, check_trainable
 from sweep.datasets import Dataset
 from sweep.doctor import Finding, check_dataset, read_dataset
 from sweep.errors import ConfigError, ExperimentError, SweepError, unknown
-from sweep.records import DoneRecord, Experiment, Manifest, Predictions
+from sweep.records import DoneRecord, Experiment, Manifest, Predictions, read_state
 from sweep.storage import LocalStorage
 
 # Another machine's rounding may turn the nearest of decisions, not more of them.
@@ -43,7 +43,8 @@ def verify(experiment: Experiment, *, data_dir: str | None = None) -> Iterator[F
     Raises:
         ExperimentError: if there is no manifest, or it is damaged.
     """
-    manifest = _manifest(experiment)
+    state = read_state(experiment)
+    manifest = state.manifest
     yield _manifest_finding(manifest)
     dataset: Dataset | None = None
     try:
@@ -52,7 +53,7 @@ def verify(experiment: Experiment, *, data_dir: str | None = None) -> Iterator[F
     except SweepError as error:
         yield Finding(check="data set", ok=False, text=f"{error}; scores are not computed again")
     for trial in manifest.trials:
-        yield _trial_finding(experiment, trial, dataset)
+        yield _trial_finding(experiment, trial, state.done.get(trial.trial_id), dataset)
 
 
 def retrain(experiment: Experiment, trial_id: str, *, data_dir: str | None = None) -> Iterator[Finding]:
@@ -66,12 +67,13 @@ def retrain(experiment: Experiment, trial_id: str, *, data_dir: str | None = Non
     """
     from sweep.trial import fingerprint, run_trial
 
-    manifest = _manifest(experiment)
+    state = read_state(experiment)
+    manifest = state.manifest
     trials = {trial.trial_id: trial for trial in manifest.trials}
     if trial_id not in trials:
         raise ConfigError(unknown("trial", trial_id, trials))
     check_trainable(trials[trial_id])
-    recorded = experiment.read_done(trial_id)
+    recorded = state.done.get(trial_id)
     if recorded is None:
         raise ExperimentError(f"trial {trial_id} is not finished; go on with: sweep resume {manifest.name}")
     if damages := damaged_files(experiment, recorded):
@@ -90,13 +92,6 @@ def retrain(experiment: Experiment, trial_id: str, *, data_dir: str | None = Non
             yield _drift_finding(experiment, copy, recorded, again)
         else:
             yield _same_bits_finding(experiment, copy, recorded, again)
-
-
-def _manifest(experiment: Experiment) -> Manifest:
-    manifest = experiment.read_manifest()
-    if manifest is None:
-        raise ExperimentError(f"{experiment.storage} has no manifest.json; it is no experiment")
-    return manifest
 
 
 def _manifest_finding(manifest: Manifest) -> Finding:
@@ -130,8 +125,9 @@ def _test_split_finding(experiment: Experiment, manifest: Manifest, dataset: Dat
     return Finding(check="data set", ok=True, text=check_dataset(dataset, manifest))
 
 
-def _trial_finding(experiment: Experiment, trial: TrialConfig, dataset: Dataset | None) -> Finding:
-    record = experiment.read_done(trial.trial_id)
+def _trial_finding(
+    experiment: Experiment, trial: TrialConfig, record: DoneRecord | None, dataset: Dataset | None
+) -> Finding:
     if record is None:
         return Finding(check=trial.trial_id, ok=False, text="not finished, or done.json is damaged")
     problems = damaged_files(experiment, record)
