@@ -33,6 +33,14 @@ class Finding:
         return f"{mark:3}  {self.check:9}  {self.text}"
 
 
+def finding(check: str, line: Callable[[], str]) -> Finding:
+    """Gives what a check finds that returns a line, or raises the error that says what is wrong."""
+    try:
+        return Finding(check=check, ok=True, text=line())
+    except SweepError as error:
+        return Finding(check=check, ok=False, text=str(error))
+
+
 def examine(
     sweep: SweepConfig, storage: Storage, *, name: str, address: str | None = None, data_dir: str | None = None
 ) -> Iterator[Finding]:
@@ -52,15 +60,15 @@ def examine(
         left = State(experiment=experiment, manifest=manifest).again(manifest).left
         return check_space(storage, manifest, left)
 
-    yield _finding("versions", lambda: check_versions(known()))
+    yield finding("versions", lambda: check_versions(known()))
     yield from _cluster_findings(sweep, experiment.storage, address) if address else _private_findings(sweep, known)
-    yield _finding("data set", dataset_line)
+    yield finding("data set", dataset_line)
     for record in [dataset.record for dataset in loaded]:
         yield Finding(check="classes", ok=True, text=describe_classes(record))
         yield from (Finding(check="data set", ok=True, doubtful=True, text=doubt) for doubt in record.doubts)
-    yield _finding("storage", lambda: check_storage(experiment.storage))
-    yield _finding("space", space_line)
-    yield _finding("report", lambda: f"would be written to {choose_folder(storage, [name], None)}")
+    yield finding("storage", lambda: check_storage(experiment.storage))
+    yield finding("space", space_line)
+    yield finding("report", lambda: f"would be written to {choose_folder(storage, [name], None)}")
 
 
 def check_versions(manifest: Manifest | None) -> str:
@@ -246,10 +254,10 @@ def _private_findings(sweep: SweepConfig, known: Callable[[], Manifest | None]) 
         num_gpus = share_of_gpu(resources, here, known())
         return check_engine(sweep.engine, known(), ask_worker(resources, num_gpus, joined=False))
 
-    yield _finding("Ray", check_private_ray)
-    yield _finding("resources", lambda: check_resources(resources, here))
+    yield finding("Ray", check_private_ray)
+    yield finding("resources", lambda: check_resources(resources, here))
     # On a joined cluster a worker would answer, for which one may have to wait.
-    yield _finding("engine", engine_line)
+    yield finding("engine", engine_line)
 
 
 def _cluster_findings(sweep: SweepConfig, storage: Storage, address: str) -> Iterator[Finding]:
@@ -259,14 +267,7 @@ def _cluster_findings(sweep: SweepConfig, storage: Storage, address: str) -> Ite
         with Cluster(address) as cluster:
             text = cluster.warning or f"the cluster at {address} answers, with token authentication"
             yield Finding(check="cluster", ok=True, text=text)
-            yield _finding("nodes", lambda: check_nodes(storage))
-            yield _finding("resources", lambda: check_resources(sweep.resources, cluster.nodes))
+            yield finding("nodes", lambda: check_nodes(storage))
+            yield finding("resources", lambda: check_resources(sweep.resources, cluster.nodes))
     except SweepError as error:
         yield Finding(check="cluster", ok=False, text=str(error))
-
-
-def _finding(check: str, line: Callable[[], str]) -> Finding:
-    try:
-        return Finding(check=check, ok=True, text=line())
-    except SweepError as error:
-        return Finding(check=check, ok=False, text=str(error))

@@ -104,11 +104,6 @@ class Outcome:
     problem: str = ""
 
     @property
-    def total(self) -> int:
-        """Trials of the manifest."""
-        return len(self.state.manifest.trials)
-
-    @property
     def done(self) -> int:
         """Trials that are finished."""
         return len(self.state.done) + self.num_unread
@@ -116,7 +111,7 @@ class Outcome:
     @property
     def complete(self) -> bool:
         """Whether every trial is finished."""
-        return self.done == self.total
+        return self.done == len(self.state.manifest.trials)
 
     @property
     def exit_code(self) -> int:
@@ -142,12 +137,11 @@ def run_sweep(sweep: SweepConfig | None, launch: Launch, display: "Lines") -> Ou
         sweep = manifest.sweep
     state = _wanted(sweep, launch, experiment)
     # Hashes are checked once: here only if nothing else says that there is something to do.
-    if state and (launch.only_failed or state.complete):
-        whole = without_damaged(state)
-        if not trials_left(whole, only_failed=launch.only_failed):
-            if reason := doctor.compare_data(sweep, whole.manifest, launch.data_dir):
-                display.warn(f"the data are not compared with those of the experiment: {reason}")
-            return Outcome(state=whole)
+    only_failed = launch.only_failed
+    if state and (only_failed or state.complete) and not trials_left(without_damaged(state), only_failed=only_failed):
+        if reason := doctor.compare_data(sweep, state.manifest, launch.data_dir):
+            display.warn(f"the data are not compared with those of the experiment: {reason}")
+        return Outcome(state=state)
     run = _Run(sweep, launch, display, experiment, state)
     with run.signals(), experiment.storage.no_empty_folders():
         doctor.check_storage(experiment.storage)
@@ -270,7 +264,9 @@ class _Run:
             check_resources(resources, [local_node(gpus=resources.num_gpus not in ("auto", 0))])
         display.say("joining Ray" if launch.address else "starting Ray")
         object_store_gb = _object_store_gb(doctor.find_data_file(self._sweep, manifest, launch.data_dir))
-        cluster = Cluster(launch.address, object_store_gb=object_store_gb, on_lost=self._ray_lost)
+        cluster = Cluster(
+            launch.address, object_store_gb=object_store_gb, on_lost=lambda what: self._leave(1, f"error: {what}")
+        )
         # Ray waits for its processes for seconds; torch is imported, the data read and the engine checked meanwhile.
         with ThreadPoolExecutor(2) as pool:
             loading = pool.submit(self._load, manifest)
@@ -422,9 +418,6 @@ class _Run:
         self._display.say("stopping when the running epochs have ended; once more to leave at once")
         if not self._ended.wait(_EPOCH_MAY_END_WITHIN_S):
             self._leave_now()
-
-    def _ray_lost(self, what: str) -> None:
-        self._leave(1, f"error: {what}")
 
     def _leave_now(self) -> None:
         self._leave(128 + self._signal_number, "stopped")

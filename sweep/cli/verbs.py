@@ -311,7 +311,6 @@ def _launch(
         if outcome.problem:
             print(f"error: {outcome.problem}", file=sys.stderr)
         failed = f", {len(outcome.state.failed)} failed" if outcome.state.failed else ""
-        print(
-            f"INCOMPLETE {outcome.done}/{outcome.total}{failed}; go on with: {resume_command(launch)}", file=sys.stderr
-        )
+        total = len(outcome.state.manifest.trials)
+        print(f"INCOMPLETE {outcome.done}/{total}{failed}; go on with: {resume_command(launch)}", file=sys.stderr)
     sys.exit(exit_code)
