@@ -9,6 +9,7 @@ import pytest
 from scipy import stats as scipy_stats
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
+from statsmodels.stats.multitest import multipletests
 
 from sweep import stats
 
@@ -70,10 +71,12 @@ def test_effects_of_two_by_two_match_those_worked_out_by_hand():
     # one effect: sqrt(2 / 3 / 8) = 0.28868 by t(3) at 1 - 0.05 / 4 = 4.17653
     first = found.effects[0].levels[0].effect
     assert first.high - first.estimate == pytest.approx(4.17653 * 0.28868, abs=1e-4)
-    # span of two levels: the plain t(3) interval, 3.18245 x 0.57735
+    # span of two levels: the t(3) interval at 1 - 0.05 / 2 axes, 4.17653 x 0.57735
     span = found.effects[0].span
     assert span.estimate == pytest.approx(5.0)
-    assert span.high - span.estimate == pytest.approx(3.18245 * 0.57735, abs=1e-4)
+    assert span.high - span.estimate == pytest.approx(4.17653 * 0.57735, abs=1e-4)
+    assert found.cell_means["a", "b"] == pytest.approx(np.array([[0.5, 2.5], [4.5, 8.5]]))
+    assert found.crossings == ()
     assert found.effects[2].span is None
 
 
@@ -89,20 +92,39 @@ def test_one_axis_matches_the_published_vascular_grafts():
     assert found.error_variance == pytest.approx(7.33, abs=0.005)
 
 
+def own_error(frame, formula, interaction):
+    """Mean square and degrees of freedom of an axis's interaction with the seeds, by statsmodels."""
+    without = ols(formula, frame).fit()
+    beside = ols(f"{formula} + {interaction}", frame).fit()
+    df = without.df_resid - beside.df_resid
+    return (without.ssr - beside.ssr) / df, df
+
+
 @pytest.mark.parametrize("missing", [0, 9])
 def test_table_matches_statsmodels_in_complete_and_incomplete_grids(missing):
     frame = noise(1, (3, 2, 2), 4)
     frame.loc[np.random.default_rng(3).choice(len(frame), missing, replace=False), "y"] = math.nan
     found = stats.factor_effects(frame, ["a", "b", "c"], "y")
-    fit = ols("y ~ C(a, Sum) * C(b, Sum) * C(c, Sum) + C(seed, Sum)", frame.dropna()).fit()
+    formula = "y ~ C(a, Sum) * C(b, Sum) * C(c, Sum) + C(seed, Sum)"
+    fit = ols(formula, frame.dropna()).fit()
     expected = anova_lm(fit, typ=2)
     assert len(found.table) == len(expected)
-    for name in ("a", "b", "c", "a × b", "a × c", "b × c", "a × b × c", "seed", "residual"):
+    # Of a (3 - 1)(4 - 1) = 6 degrees of freedom tell its own error, 3 those of b and c do not.
+    assert [row(found, name).error_df for name in "abc"] == [6, fit.df_resid, fit.df_resid]
+    variance, df = own_error(frame.dropna(), formula, "C(a, Sum):C(seed, Sum)")
+    first = expected.loc["C(a, Sum)"]
+    plain = [scipy_stats.f.sf(first["sum_sq"] / 2 / variance, 2, df)]
+    plain += [expected.loc[f"C({name}, Sum)", "PR(>F)"] for name in "bc"]
+    assert [row(found, name).p_value for name in "abc"] == pytest.approx(multipletests(plain, method="holm")[1])
+    crossed = ["a × b", "a × c", "b × c", "a × b × c"]
+    plain = [expected.loc[":".join(f"C({x}, Sum)" for x in name.split(" × ")), "PR(>F)"] for name in crossed]
+    assert [row(found, name).p_value for name in crossed] == pytest.approx(multipletests(plain, method="holm")[1])
+    for name in ("a", "b", "c", *crossed, "seed", "residual"):
         wanted = ":".join(f"C({part}, Sum)" for part in name.split(" × "))
         line = expected.loc["Residual" if name == "residual" else wanted]
         assert row(found, name).sum_sq == pytest.approx(line["sum_sq"])
         assert row(found, name).df == line["df"]
-        if name != "residual":
+        if name == "seed":
             assert row(found, name).p_value == pytest.approx(line["PR(>F)"])
     assert found.n_missing == missing
     assert any("missing" in note for note in found.notes) == (missing > 0)
@@ -136,10 +158,14 @@ def test_effects_and_their_errors_match_statsmodels_in_complete_and_incomplete_g
     frame = noise(6, (3, 2, 2), 4)
     frame.loc[np.random.default_rng(3).choice(len(frame), missing, replace=False), "y"] = math.nan
     found = stats.factor_effects(frame, ["a", "b", "c"], "y")
-    fit = ols("y ~ C(a, Sum) * C(b, Sum) * C(c, Sum) + C(seed, Sum)", frame.dropna()).fit()
+    formula = "y ~ C(a, Sum) * C(b, Sum) * C(c, Sum) + C(seed, Sum)"
+    fit = ols(formula, frame.dropna()).fit()
     assert found.grand_mean == pytest.approx(fit.params["Intercept"])
+    variance, df = own_error(frame.dropna(), formula, "C(a, Sum):C(seed, Sum)")
     for term in found.effects:
-        t = scipy_stats.t.isf(0.05 / 2 / len(term.levels), fit.df_resid)
+        own = term.factors == ("a",)
+        t = scipy_stats.t.isf(0.05 / 2 / len(term.levels), df if own else fit.df_resid)
+        t *= math.sqrt(variance / fit.mse_resid) if own else 1
         for level in term.levels:
             pairs = list(zip(term.factors, level.levels, strict=True))
             name = ":".join(f"C({factor}, Sum)[S.{value}]" for factor, value in pairs)
@@ -238,11 +264,216 @@ def test_axis_with_one_level_is_named_and_left_out():
     assert "b has one level and no effect to show" in found.notes
 
 
-def test_unsteady_configuration_is_named():
-    frame = noise(11, (3, 3), 5)
-    frame.loc[(frame["a"] == 1) & (frame["b"] == 2) & (frame["seed"] == 0), "y"] -= 1000
+@pytest.mark.parametrize(
+    ("sizes", "seeds", "provisional"),
+    [((3, 2), 4, (False, True)), ((3, 2), 3, (True, True)), ((4, 3), 3, (False, True)), ((2, 2), 7, (False, False))],
+)
+def test_axis_is_provisional_where_its_seeds_are_too_few_to_tell_its_own_error(sizes, seeds, provisional):
+    found = stats.factor_effects(noise(1, sizes, seeds), ["a", "b"], "y")
+    assert tuple(bool(term.provisional) for term in found.effects[:2]) == provisional
+    assert found.effects[2].provisional == ""
+    for name, own, size in zip("ab", provisional, sizes, strict=True):
+        assert row(found, name).error_df == (found.df if own else (size - 1) * (seeds - 1))
+
+
+def test_only_axis_is_tested_with_the_residual_and_not_provisional():
+    found = stats.factor_effects(noise(2, (4,), 3), ["a"], "y")
+    assert found.effects[0].provisional == ""
+    assert row(found, "a").error_df == found.df == 6
+
+
+def test_spans_of_an_incomplete_grid_are_tukey_and_kramers():
+    frame = noise(3, (4, 2), 5)
+    frame.loc[[0, 1, 2, 11, 17], "y"] = math.nan
     found = stats.factor_effects(frame, ["a", "b"], "y")
-    assert any(note.startswith("1, 2 varies far more") for note in found.notes)
+    formula = "y ~ C(a) * C(b, Sum) + C(seed)"
+    fit = ols(formula, frame.dropna()).fit()
+    variance, df = own_error(frame.dropna(), formula, "C(a):C(seed)")
+    q = scipy_stats.studentized_range.isf(0.05 / 2, 4, df) / math.sqrt(2) * math.sqrt(variance / fit.mse_resid)
+    lows, highs = [], []
+    for one, other in itertools.permutations(range(4), 2):
+        contrast = pd.Series(0.0, index=fit.params.index)
+        for level, sign in ((one, 1), (other, -1)):
+            if level:
+                contrast[f"C(a)[T.{level}]"] = sign
+        gap, error = float(contrast @ fit.params), math.sqrt(contrast @ fit.cov_params() @ contrast)
+        lows.append(gap - q * error)
+        highs.append(gap + q * error)
+    span = found.effects[0].span
+    assert (span.low, span.high) == pytest.approx((max(0.0, *lows), max(highs)), rel=1e-5)
+
+
+@pytest.mark.parametrize("offset", [1e6, 1e9, 1e12])
+def test_large_common_offset_costs_no_digits(offset):
+    # As NIST's SmLs07: the digits that differ are the last. Expected: of the numbers as they are stored.
+    rng = np.random.default_rng(4)
+    frame = grid((5, 3), 6, lambda *_: offset + 0.4 + 0.1 * int(rng.integers(0, 9)))
+    found = stats.factor_effects(frame, ["a", "b"], "y")
+    exact = stats.factor_effects(frame.assign(y=frame["y"] - offset), ["a", "b"], "y")
+    assert found.cannot == ""
+    for one, other in zip(found.table, exact.table, strict=True):
+        assert one.sum_sq == pytest.approx(other.sum_sq, rel=1e-9)
+        assert one.p_value == pytest.approx(other.p_value, rel=1e-9, nan_ok=True)
+    assert found.error_variance == pytest.approx(exact.error_variance, rel=1e-9)
+    assert found.effects[0].span.estimate == pytest.approx(exact.effects[0].span.estimate, rel=1e-9)
+    assert found.grand_mean == pytest.approx(offset + exact.grand_mean, abs=1e-3)
+
+
+@pytest.mark.parametrize("missing", [0, 6])
+def test_sums_of_squares_of_a_weak_axis_keep_their_digits_beside_a_strong_one(missing):
+    # One level of b diverged: a million times the rest. Integers: what b adds is exact.
+    rng = np.random.default_rng(5)
+    frame = grid((3, 3), 5, lambda *_: float(rng.integers(-500, 500)))
+    frame = frame.drop(index=rng.choice(len(frame), missing, replace=False))
+    plain = stats.factor_effects(frame, ["a", "b"], "y")
+    strong = stats.factor_effects(frame.assign(y=frame["y"] + 1e9 * (frame["b"] == 2)), ["a", "b"], "y")
+    for name in ("a", "a × b", "seed", "residual"):
+        assert row(strong, name).sum_sq == pytest.approx(row(plain, name).sum_sq, rel=1e-7)
+        assert row(strong, name).f_value == pytest.approx(row(plain, name).f_value, rel=1e-7, nan_ok=True)
+
+
+@pytest.mark.parametrize("change", [lambda y: y + 1e6, lambda y: y * 1e6, lambda y: y / 1e6, lambda y: -y])
+@pytest.mark.parametrize("missing", [0, 7])
+def test_offset_unit_and_direction_change_no_p_value(change, missing):
+    frame = noise(6, (3, 2, 2), 4)
+    frame["y"] += frame["a"] + 3 * (frame["b"] == frame["c"])
+    frame = frame.drop(index=np.random.default_rng(6).choice(len(frame), missing, replace=False))
+    before = stats.factor_effects(frame, ["a", "b", "c"], "y")
+    after = stats.factor_effects(frame.assign(y=change(frame["y"])), ["a", "b", "c"], "y")
+    p_values = [[each.p_value for each in found.table] for found in (before, after)]
+    assert p_values[1] == pytest.approx(p_values[0], rel=1e-6, nan_ok=True)
+    assert [bool(term.provisional) for term in before.effects] == [bool(term.provisional) for term in after.effects]
+    assert len(after.crossings) == len(before.crossings)
+
+
+def test_order_of_rows_axes_and_names_of_levels_do_not_matter():
+    frame = noise(7, (3, 2), 4).drop(index=[3, 9])
+    found = stats.factor_effects(frame, ["a", "b"], "y")
+    shuffled = frame.sample(frac=1, random_state=0).assign(a=frame["a"].map({0: "x", 1: None, 2: "z"}))
+    moved = stats.factor_effects(shuffled, ["b", "a"], "y")
+    for name, other in (("a", "a"), ("b", "b"), ("a × b", "b × a"), ("seed", "seed"), ("residual", "residual")):
+        assert row(moved, other).sum_sq == pytest.approx(row(found, name).sum_sq)
+        assert row(moved, other).p_value == pytest.approx(row(found, name).p_value, nan_ok=True)
+    spans = [{term.factors: term.span for term in each.effects if term.span} for each in (found, moved)]
+    for name in "ab":
+        one, other = spans[0][(name,)], spans[1][(name,)]
+        assert (one.low, one.estimate, one.high) == pytest.approx((other.low, other.estimate, other.high))
+
+
+# Levels that change places
+
+
+def changing(rng, size, strong=0.0, sizes=(3, 2, 2), seeds=5):
+    """Level 0 of a is best at level 0 of b, level 1 at level 1, each by `size`; c adds `strong`."""
+
+    def score(a, b, c, seed):
+        return size / 2 * (1 if a == b else -1 if a < 2 else -4) + strong * c + rng.normal()
+
+    return grid(sizes, seeds, score)
+
+
+def without_two_points(frame):
+    """Two points of different a, b and c are left out, so plain means mix c into a and b."""
+    points = list(zip(frame["a"], frame["b"], frame["c"], strict=True))
+    return frame[[point not in ((0, 0, 1), (1, 1, 0)) for point in points]]
+
+
+@pytest.mark.parametrize("incomplete", [False, True])
+def test_cell_means_are_those_of_the_models_predictions(incomplete):
+    frame = changing(np.random.default_rng(8), 1.0, strong=5.0)
+    there = without_two_points(frame) if incomplete else frame
+    found = stats.factor_effects(there, ["a", "b", "c"], "y")
+    interactions = "(C(a) + C(b) + C(c)) ** 2" if incomplete else "C(a) * C(b) * C(c)"
+    fit = ols(f"y ~ {interactions} + C(seed)", there).fit()
+    complete = frame.assign(y=fit.predict(frame))
+    assert found.order == (2 if incomplete else 3)
+    assert set(found.cell_means) == {("a", "b"), ("a", "c"), ("b", "c")}
+    for (one, other), means in found.cell_means.items():
+        assert means == pytest.approx(complete.pivot_table("y", one, other).to_numpy())
+
+
+def test_levels_that_change_places_are_named_with_their_leads():
+    frame = changing(np.random.default_rng(9), 6.0)
+    found = stats.factor_effects(frame, ["a", "b", "c"], "y")
+    means = found.cell_means["a", "b"]
+    of_a = next(each for each in found.crossings if each.factor == "a")
+    assert (of_a.other, of_a.at, of_a.other_at, of_a.better, of_a.worse) == ("b", 0, 1, 0, 1)
+    assert of_a.lead == pytest.approx(means[0, 0] - means[1, 0])
+    assert of_a.other_lead == pytest.approx(means[1, 1] - means[0, 1])
+    of_b = next(each for each in found.crossings if each.factor == "b")
+    assert (of_b.other, of_b.at, of_b.other_at, of_b.better, of_b.worse) == ("a", 0, 1, 0, 1)
+    assert {(each.factor, each.other) for each in found.crossings} == {("a", "b"), ("b", "a")}
+
+
+def test_lead_that_changes_size_but_not_sign_is_no_change_of_places():
+    rng = np.random.default_rng(10)
+    frame = grid((2, 2), 7, lambda a, b, _: 5 * a + 20 * a * b + rng.normal())
+    found = stats.factor_effects(frame, ["a", "b"], "y")
+    assert row(found, "a × b").p_value < 1e-6
+    assert found.crossings == ()
+
+
+@pytest.mark.parametrize("strong", [0.0, 3.0, 30.0])
+def test_levels_that_do_not_change_places_are_rarely_said_to(strong):
+    # Plain means, of which points are left out, would say so in a third of all experiments.
+    rng, runs, wrong = np.random.default_rng(11), 200, 0
+    for _ in range(runs):
+        frame = grid((3, 2, 2), 4, lambda a, b, c, _: strong * c + rng.normal())
+        wrong += bool(stats.factor_effects(without_two_points(frame), ["a", "b", "c"], "y").crossings)
+    assert wrong <= at_most(0.05, runs)
+
+
+def test_levels_that_do_change_places_are_found_in_an_incomplete_grid():
+    rng, runs, right = np.random.default_rng(12), 60, 0
+    for _ in range(runs):
+        frame = without_two_points(changing(rng, 6.0, strong=3.0))
+        found = stats.factor_effects(frame, ["a", "b", "c"], "y")
+        right += any((each.factor, each.other) == ("a", "b") for each in found.crossings)
+    assert right >= 0.9 * runs
+
+
+def test_levels_are_not_said_to_change_places_because_seeds_favour_some():
+    # A seed is lucky with one level of a, at both levels of b.
+    rng, runs, wrong = np.random.default_rng(13), 200, 0
+    for _ in range(runs):
+        luck = rng.normal(size=(3, 4))
+        frame = grid((3, 2), 4, lambda a, _, seed: 2 * luck[a, seed] + rng.normal())  # noqa: B023
+        wrong += bool(stats.factor_effects(frame, ["a", "b"], "y").crossings)
+    assert wrong <= at_most(0.05, runs)
+
+
+# How often an axis that does not matter is said to
+
+
+@pytest.mark.parametrize("seeds", [4, 5])
+def test_axis_that_seeds_favour_by_level_is_rarely_said_to_matter(seeds):
+    # Depth x seed has the residual's variance; with the residual alone as error it would "matter" in half of them.
+    rng, runs, claimed, plain = np.random.default_rng(seeds), 250, 0, 0
+    for _ in range(runs):
+        luck, of_seeds = rng.normal(size=(3, seeds)), 3 * rng.normal(size=seeds)
+        score = lambda a, b, c, seed: luck[a, seed] + of_seeds[seed] + rng.normal()  # noqa: B023, E731
+        found = stats.factor_effects(grid((3, 3, 2), seeds, score), ["a", "b", "c"], "y")
+        depth = row(found, "a")
+        assert found.effects[0].provisional == ""
+        claimed += depth.p_value < 0.05 or found.effects[0].span.low > 0
+        plain += scipy_stats.f.sf(depth.sum_sq / depth.df / found.error_variance, depth.df, found.df) < 0.05
+    assert claimed <= at_most(0.05, runs)
+    assert plain > at_most(0.15, runs)
+
+
+def test_none_of_five_axes_that_do_not_matter_is_said_to():
+    rng, runs, spans, tests, plain = np.random.default_rng(14), 150, 0, 0, 0
+    frame = grid((2,) * 5, 7, lambda *_: 0.0, names="abcde")
+    for _ in range(runs):
+        frame["y"] = rng.normal(size=len(frame))
+        found = stats.factor_effects(frame, list("abcde"), "y")
+        factors = [each for each in found.table if each.kind == "factor"]
+        spans += any(term.span.low > 0 for term in found.effects if term.span)
+        tests += any(each.p_value < 0.05 for each in factors)
+        plain += any(scipy_stats.f.sf(each.f_value, each.df, each.error_df) < 0.05 for each in factors)
+    assert spans <= at_most(0.05, runs)
+    assert tests <= at_most(0.05, runs)
+    assert plain > at_most(0.09, runs)
 
 
 def test_axis_with_thousands_of_levels_is_refused_with_a_reason():

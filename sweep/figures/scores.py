@@ -49,7 +49,9 @@ def ranking(bars: Sequence[Bar], *, score: str, name: str = "ranking") -> Pictur
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(f"{score} (%)")
         percent_axis(axes, "x")
-        return finish(figure, name=name, title=f"Ranking by {score}, means with 95 % intervals and single seeds")
+        shown = "means with 95 % intervals and single seeds" if any(math.isfinite(bar.low) for bar in bars) else "means"
+        shown = shown if any(bar.values for bar in bars) else "single runs"
+        return finish(figure, name=name, title=f"Ranking by {score}, {shown}")
 
 
 def main_effects(effects: Mapping[str, Sequence[Bar]], *, score: str, palette: Palette) -> Picture:

@@ -36,7 +36,7 @@ def confusion_section(analysis: Analysis) -> Section:
             picture=confusion_matrix(
                 selected.confusion,
                 class_names=images.class_names,
-                name="confusion-best",
+                name="confusion-selected",
                 title=f"Confusion matrix of {selected.configuration.name}",
             ),
             caption=f"{bold(selected.configuration.name)} (selected): counts, and share of the true class.",

@@ -47,7 +47,7 @@ def ranking_section(analysis: Analysis) -> Section:
             _picture(analysis, shown),
             Table(
                 name="scores",
-                title="All scores, mean ± standard deviation over seeds (%)",
+                title="All scores" + ", mean ± standard deviation over seeds" * (len(analysis.grid.seeds) > 1) + " (%)",
                 shown=_scores(shown),
                 folded=True,
             ),

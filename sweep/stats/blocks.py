@@ -123,6 +123,7 @@ def _least_squares(table: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDA
     crossed = shares @ inverse @ shares.T
     own = 1 / there.sum(axis=1) + crossed.diagonal()
     variances = np.maximum(own[:, None] + own - 2 * crossed, 0.0)
+    np.fill_diagonal(variances, 0.0)  # not 2 / S: a mean does not differ from itself
     # The effects of the seeds add up to nothing over the seeds, so the means are those over all seeds.
     return offset + effects + seed_effects.mean(), errors, variances
 

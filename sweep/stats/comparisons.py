@@ -5,9 +5,10 @@ each pair serve everything that is said of two configurations.
 
 The limit below which a p-value is a claim is not always 1 - level. Spreads that differ, the rule where a learning rate
 is among the axes, make a procedure of 5 % claim more than that, and a handful of seeds cannot show that they differ. So
-with fewer than ten seeds the limit is 2 %, which keeps 5 % in what was simulated: a third of 18 equal configurations
-with two or three times the spread of the others, one with three times, spreads from 0.45 to 2.2, and t-distributed
-errors. Where spread is seen to be uneven, or two seeds could not show it, claims are `provisional`.
+with fewer than ten seeds the limit is 2 %. Where spread is seen to be uneven, or two seeds could not show it, claims
+are `provisional`; others are wrong in at most 5 % of what was simulated, 7 % at three seeds: 18 equal configurations of
+which a third has two or three times the spread of the others, or one three times, spreads from 0.45 to 2.2, or
+t-distributed errors (`tests/test_stats_comparisons.py`).
 
 Sign-flip and permutation tests would need no such care, but S seeds allow 2^S sign flips: at S = 5 no p-value below
 1/32, nothing left to share among K comparisons.
@@ -105,7 +106,7 @@ class Comparisons:
         better = self.better
         first = 1 + better.sum(axis=0)
         last = len(self.means) - better.sum(axis=1)
-        # The test in steps sees more than all pairs at once: who is not the best is second, who alone may be is first.
+        # The test in steps sees more than all pairs: what is not the best is second, the only one left is first.
         first = np.where(self.p_worse < self.limit, np.maximum(first, 2), first)
         alone = not self.left_out and self.in_best_set.sum() == 1
         last = np.where(self.in_best_set & alone, 1, last)

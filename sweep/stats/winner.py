@@ -48,7 +48,7 @@ def selected(
         ValueError: if the shapes differ.
 
     Source: shrinkage as James and Stein (1961), in the positive-part form of Lindley. The share of the test score is
-    the regression of one on the other within configurations.
+    the regression of one on the other, of what configuration and seed leave.
     """
     if scores.shape != test.shape:
         raise ValueError(f"shapes {scores.shape} and {test.shape}; give two [configurations, seeds] of one shape")
@@ -119,14 +119,16 @@ def _interval(fit: BlockedFit, place: int, level: float) -> Interval:
 
 
 def _shared(scores: NDArray[np.float64], test: NDArray[np.float64]) -> float:
-    """How much of a lucky score the same models' test score shows: r times the ratio of their spreads."""
+    """How much of a lucky score the same models' test score shows: r times the ratio of their spreads.
+
+    Of what configuration and seed leave, for a seed that is lucky with all of them is not what was selected by.
+    """
     both = np.isfinite(scores) & np.isfinite(test)
-    rows = both.sum(axis=1) > 1
-    one, other = (np.where(both, values, math.nan)[rows] for values in (scores, test))
-    one, other = (values - np.nanmean(values, axis=1, keepdims=True) for values in (one, other))
-    df = int(both[rows].sum() - rows.sum()) - 1
-    squares = float(np.nansum(one**2)), float(np.nansum(other**2))
-    if df < 1 or min(squares) <= 0:
-        return math.nan if df < 1 else 0.0
-    r = float(np.nansum(one * other)) / math.sqrt(squares[0] * squares[1])
-    return (max(r, 0.0) if df >= _FEWEST_DF else 1.0) * math.sqrt(squares[1] / squares[0])
+    one, other = (blocked_fit(np.where(both, values, math.nan)) for values in (scores, test))
+    if one.cannot:
+        return math.nan
+    of_one, of_other, products = (
+        float(np.nansum(a * b)) for a, b in ((one.errors,) * 2, (other.errors,) * 2, (one.errors, other.errors))
+    )
+    r = max(products / math.sqrt(of_one * of_other), 0.0) if of_other else 0.0
+    return (r if one.df > _FEWEST_DF else 1.0) * math.sqrt(of_other / of_one)
