@@ -28,7 +28,7 @@ from benchmarks.values import shown, summary
 from tabulate import tabulate
 
 from sweep.config import ACTIVATIONS, LOSSES
-from sweep.plan import hardware, versions
+from sweep.machine import hardware, versions
 
 
 def main() -> None:

@@ -1,12 +1,12 @@
 """Shows a run while it goes on: one live table on a terminal, else one line per finished trial.
 
-Owns nothing but words and layout; see `sweep.launch.Display` for who calls what.
+Owns nothing but words and layout; `sweep.launch` calls it.
 """
 
 import math
-import threading
 import time
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from rich.console import Console, Group, OverflowMethod, RenderableType
 from rich.live import Live
@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.config import CONFIRMATION, TrialConfig
-from sweep.records import ExperimentRecords, Manifest
+from sweep.records import Manifest, State
 
 # A step costs time beyond its arithmetic: about that of this many parameters, on the machines measured.
 _STEP_OVERHEAD_PARAMETERS = 40_000
@@ -37,7 +37,7 @@ class Lines:
         self._trials: dict[str, TrialConfig] = {}
         self._weights: dict[str, float] = {}
         self._epochs: dict[str, int] = {}
-        self._latest: dict[str, Mapping[str, float]] = {}
+        self._latest: dict[str, Mapping[str, Any]] = {}
         self._running: list[str] = []
         self._total = self._done = self._failed = 0
         self._begun = time.monotonic()
@@ -67,36 +67,24 @@ class Lines:
         of_them = f", {confirming} of the trials to confirm finalists" if confirming else ""
         self.say(f"{manifest.name}: {len(left)} of {self._total} trials to train, {replicates} models{of_them}")
 
-    def started(self, trial_id: str) -> None:
-        """A worker has taken the trial."""
-        if trial_id not in self._running:
+    def show(self, report: Mapping[str, Any]) -> None:
+        """Shows what has become of a trial; see `sweep.tuning.callbacks.Listener` for what a report says."""
+        trial_id, outcome = report["trial_id"], report["outcome"]
+        if outcome == "started" and trial_id not in self._running:
             self._running.append(trial_id)
-
-    def epoch(self, trial_id: str, metrics: Mapping[str, float]) -> None:
-        """An epoch has ended."""
-        self._note(trial_id, metrics)
-
-    def done(self, trial_id: str, metrics: Mapping[str, float]) -> None:
-        """The trial is finished."""
-        self._note(trial_id, metrics)
-        self._end_of(trial_id)
-        self._done += 1
-        left = self.time_left()
-        self.say(
-            f"[{self._done}/{self._total}] {self._title(trial_id)}  {_score(metrics)}  "
-            f"{metrics['train_time_s']:.1f} s{f', {left} left' if left else ''}"
-        )
-
-    def failed(self, trial_id: str, reason: str) -> None:
-        """The trial has failed."""
-        self._end_of(trial_id)
-        self._failed += 1
-        text = f"FAILED {self._title(trial_id)}: {reason} (trials/{trial_id}/error.txt)"
-        self._console.print(text, style="red", soft_wrap=True)
-
-    def retried(self, trial_id: str, reason: str) -> None:
-        """The trial's worker or node was lost."""
-        self.say(f"retrying {self._title(trial_id)}: {reason}")
+        if outcome in ("epoch", "done"):
+            self._note(trial_id, report)
+        if outcome in ("done", "failed") and trial_id in self._running:
+            self._running.remove(trial_id)
+        if outcome == "done":
+            self._done += 1
+            self._show_done(trial_id, report)
+        elif outcome == "failed":
+            self._failed += 1
+            text = f"FAILED {self._title(trial_id)}: {report['reason']} (trials/{trial_id}/error.txt)"
+            self._console.print(text, style="red", soft_wrap=True)
+        elif outcome == "retried":
+            self.say(f"retrying {self._title(trial_id)}: {report['reason']}")
 
     def end(self) -> None:
         """Training has ended."""
@@ -112,19 +100,21 @@ class Lines:
         seconds = (self._total_work - self._work) * elapsed_s / (self._work - self._work_before)
         return f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
 
+    def _show_done(self, trial_id: str, report: Mapping[str, Any]) -> None:
+        left = self.time_left()
+        self.say(
+            f"[{self._done}/{self._total}] {self._title(trial_id)}  {_score(report)}  "
+            f"{report['train_time_s']:.1f} s{f', {left} left' if left else ''}"
+        )
+
     def _title(self, trial_id: str) -> str:
         return self._trials[trial_id].title if trial_id in self._trials else trial_id
 
-    def _note(self, trial_id: str, metrics: Mapping[str, float]) -> None:
+    def _note(self, trial_id: str, report: Mapping[str, Any]) -> None:
         # Added up as it comes: an event may not cost more the more trials there are.
-        self._work += self._weights[trial_id] * (int(metrics["epoch"]) - self._epochs.get(trial_id, 0))
-        self._epochs[trial_id] = int(metrics["epoch"])
-        self._latest[trial_id] = metrics
+        self._work += self._weights[trial_id] * (report["epoch"] - self._epochs.get(trial_id, 0))
+        self._epochs[trial_id], self._latest[trial_id] = report["epoch"], report
         self.time_left()
-
-    def _end_of(self, trial_id: str) -> None:
-        if trial_id in self._running:
-            self._running.remove(trial_id)
 
 
 class LiveTable(Lines):
@@ -132,7 +122,6 @@ class LiveTable(Lines):
 
     def __init__(self, console: Console) -> None:
         super().__init__(console)
-        self._lock = threading.RLock()
         self._live: Live | None = None
         self._recent: list[str] = []
 
@@ -142,18 +131,14 @@ class LiveTable(Lines):
         self._live = Live(console=self._console, get_renderable=self._draw, refresh_per_second=4, transient=True)
         self._live.start()
 
-    def done(self, trial_id: str, metrics: Mapping[str, float]) -> None:
-        """The trial is finished."""
-        self._note(trial_id, metrics)
-        self._end_of(trial_id)
-        self._done += 1
-        self._recent = [trial_id, *self._recent[: _SHOWN_TRIALS - 1]]
-
     def end(self) -> None:
         """Training has ended."""
         if self._live:
             self._live.stop()
             self._live = None
+
+    def _show_done(self, trial_id: str, report: Mapping[str, Any]) -> None:
+        self._recent = [trial_id, *self._recent[: _SHOWN_TRIALS - 1]]
 
     def _draw(self) -> RenderableType:
         headings = ("trial", "epoch", "train", "validation", "state")
@@ -203,12 +188,12 @@ def make_display(*, quiet: bool) -> Lines:
     return LiveTable(console) if console.is_terminal and not quiet else Lines(console, quiet=quiet)
 
 
-def ranking(records: ExperimentRecords) -> RenderableType:
+def ranking(state: State) -> RenderableType:
     """Gives the table for the end of a run: every configuration by the selection score, 80 columns wide."""
     from sweep.tables import summary_table
 
-    frame, axes = summary_table(records), records.manifest.axes
-    criterion = records.manifest.sweep.selection
+    frame, axes = summary_table(state), state.manifest.axes
+    criterion = state.manifest.sweep.selection
     headings = ("#", "configuration", criterion.partition("_")[0], "test", "time")
     table = make_table(headings, names=["configuration"])
     compared, left_out = frame[frame["rank"].notna()], frame[frame["rank"].isna()]
@@ -221,7 +206,7 @@ def ranking(records: ExperimentRecords) -> RenderableType:
             f"{row['test_accuracy_mean']:.2f}",
             f"{row['train_time_s']:.1f}",
         )
-    seeds = len(records.manifest.sweep.seeds)
+    seeds = len(state.manifest.sweep.seeds)
     score = criterion.replace("_", " ")
     caption = (
         f"{score} and test accuracy in percent (mean{' ± standard deviation' if seeds > 1 else ''} of "

@@ -3,7 +3,7 @@
 Each check gives one line, or raises the error that says what to do. Imports neither torch nor ray at the top.
 """
 
-import importlib.metadata
+import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,9 @@ from pathlib import Path
 from sweep.config import SweepConfig, TrialConfig, names_data_file
 from sweep.datasets import Dataset, data_files, file_states, load_dataset
 from sweep.errors import DatasetError, ExperimentError, ResourceError, StorageError, SweepError
-from sweep.plan import Worker, disk_estimate_gb, make_manifest, versions
-from sweep.records import DatasetRecord, Experiment, Manifest
+from sweep.machine import NOT_THERE, versions
+from sweep.plan import Worker, make_manifest
+from sweep.records import DatasetRecord, Experiment, Manifest, State
 from sweep.report import choose_folder
 from sweep.storage import Storage
 
@@ -32,40 +33,42 @@ class Finding:
         return f"{mark:3}  {self.check:9}  {self.text}"
 
 
+def finding(check: str, line: Callable[[], str]) -> Finding:
+    """Gives what a check finds that returns a line, or raises the error that says what is wrong."""
+    try:
+        return Finding(check=check, ok=True, text=line())
+    except SweepError as error:
+        return Finding(check=check, ok=False, text=str(error))
+
+
 def examine(
     sweep: SweepConfig, storage: Storage, *, name: str, address: str | None = None, data_dir: str | None = None
 ) -> Iterator[Finding]:
     """Gives the finding of every check for a sweep about to be run, one by one; Ray is joined only for an address."""
     experiment = Experiment(storage.folder(name))
-    loaded: list[tuple[Dataset, Manifest]] = []
+    known = functools.cache(experiment.read_manifest)
+    loaded: list[Dataset] = []
 
     def dataset_line() -> str:
-        found = experiment.read_manifest()
-        dataset = read_dataset(sweep, found, data_dir)
-        manifest = make_manifest(sweep, dataset, name=name, command="", engine="reference", fingerprint={})
-        loaded.append((dataset, found or manifest))
-        return check_dataset(dataset, found)
+        loaded.append(read_dataset(sweep, known(), data_dir))
+        return check_dataset(loaded[0], known())
 
     def space_line() -> str:
         if not loaded:
             raise SweepError("not checked, because the data set could not be read")
-        manifest = loaded[0][1]
-        done = experiment.read_all_done([trial.trial_id for trial in manifest.trials])
-        left = [trial for trial in manifest.trials if trial.trial_id not in done]
+        manifest = known() or make_manifest(sweep, loaded[0], name=name, command="", engine="reference", fingerprint={})
+        left = State(experiment=experiment, manifest=manifest).again(manifest).left
         return check_space(storage, manifest, left)
 
-    yield _finding("versions", lambda: check_versions(experiment.read_manifest()))
-    if address:
-        yield from _cluster_findings(sweep, experiment.storage, address)
-    else:
-        yield from _private_findings(sweep, experiment)
-    yield _finding("data set", dataset_line)
-    for dataset, _ in loaded:
-        yield Finding(check="classes", ok=True, text=describe_classes(dataset.record))
-        yield from (Finding(check="data set", ok=True, doubtful=True, text=doubt) for doubt in dataset.record.doubts)
-    yield _finding("storage", lambda: check_storage(experiment.storage))
-    yield _finding("space", space_line)
-    yield _finding("report", lambda: f"would be written to {choose_folder(storage, [name], None)}")
+    yield finding("versions", lambda: check_versions(known()))
+    yield from _cluster_findings(sweep, experiment.storage, address) if address else _private_findings(sweep, known)
+    yield finding("data set", dataset_line)
+    for record in [dataset.record for dataset in loaded]:
+        yield Finding(check="classes", ok=True, text=describe_classes(record))
+        yield from (Finding(check="data set", ok=True, doubtful=True, text=doubt) for doubt in record.doubts)
+    yield finding("storage", lambda: check_storage(experiment.storage))
+    yield finding("space", space_line)
+    yield finding("report", lambda: f"would be written to {choose_folder(storage, [name], None)}")
 
 
 def check_versions(manifest: Manifest | None) -> str:
@@ -74,10 +77,9 @@ def check_versions(manifest: Manifest | None) -> str:
     Raises:
         SweepError: if a package is missing.
     """
-    try:
-        here = versions()
-    except importlib.metadata.PackageNotFoundError as error:
-        raise SweepError(f"the package {error.name} is not installed; install sweep again") from None
+    here = versions()
+    if missing := [name for name in here if here[name] == NOT_THERE]:
+        raise SweepError(f"the package {missing[0]} is not installed; install sweep again")
     before = manifest.versions if manifest else here
     changed = [f"{name} {before[name]} -> {here[name]}" for name in here if before.get(name, here[name]) != here[name]]
     if changed:
@@ -216,9 +218,7 @@ def check_space(storage: Storage, manifest: Manifest, left: Sequence[TrialConfig
     Raises:
         StorageError: if there is less.
     """
-    needed = disk_estimate_gb(
-        left, num_parameters=[manifest.parameters(trial) for trial in left], dataset=manifest.dataset
-    )
+    needed = disk_estimate_gb(manifest, left)
     free = storage.free_gb()
     if free is None:
         return f"not limited by an object store, at most about {_size(needed)} needed"
@@ -230,26 +230,34 @@ def check_space(storage: Storage, manifest: Manifest, left: Sequence[TrialConfig
     return f"{_size(free)} free, at most about {_size(needed)} needed"
 
 
+def disk_estimate_gb(manifest: Manifest, trials: Sequence[TrialConfig]) -> float:
+    """Gives an upper estimate of what the files of some trials take, in GB (10^9 bytes)."""
+    predictions = manifest.dataset.test_size * (2 * len(manifest.dataset.class_names) + 1)
+    total = 0
+    for trial in trials:
+        checkpoints = 2 * 3 * 4 * manifest.parameters(trial)  # two of them, with Adam's two moments, float32
+        total += len(trial.seeds) * (checkpoints + predictions + 200 * trial.epochs)
+    return total / 1e9
+
+
 def _size(gb: float) -> str:
     return f"{gb:.1f} GB" if gb >= 1 else f"{1000 * gb:.1f} MB"
 
 
-def _private_findings(sweep: SweepConfig, experiment: Experiment) -> Iterator[Finding]:
-    from sweep.tuning import check_private_ray, check_resources, local_node
+def _private_findings(sweep: SweepConfig, known: Callable[[], Manifest | None]) -> Iterator[Finding]:
+    from sweep.tuning import ask_worker, check_private_ray, check_resources, local_node, share_of_gpu
 
-    gpus = sweep.resources.num_gpus != 0
-    yield _finding("Ray", check_private_ray)
-    yield _finding("resources", lambda: check_resources(sweep.resources, [local_node(gpus=gpus)]))
+    resources = sweep.resources
+    here = [local_node(gpus=resources.num_gpus != 0)]
+
+    def engine_line() -> str:
+        num_gpus = share_of_gpu(resources, here, known())
+        return check_engine(sweep.engine, known(), ask_worker(resources, num_gpus, joined=False))
+
+    yield finding("Ray", check_private_ray)
+    yield finding("resources", lambda: check_resources(resources, here))
     # On a joined cluster a worker would answer, for which one may have to wait.
-    yield _finding("engine", lambda: _engine(sweep, experiment))
-
-
-def _engine(sweep: SweepConfig, experiment: Experiment) -> str:
-    from sweep.tuning import ask_worker, local_node, share_of_gpu
-
-    manifest, resources = experiment.read_manifest(), sweep.resources
-    num_gpus = share_of_gpu(resources, [local_node(gpus=resources.num_gpus != 0)], manifest)
-    return check_engine(sweep.engine, manifest, ask_worker(resources, num_gpus, joined=False))
+    yield finding("engine", engine_line)
 
 
 def _cluster_findings(sweep: SweepConfig, storage: Storage, address: str) -> Iterator[Finding]:
@@ -259,14 +267,7 @@ def _cluster_findings(sweep: SweepConfig, storage: Storage, address: str) -> Ite
         with Cluster(address) as cluster:
             text = cluster.warning or f"the cluster at {address} answers, with token authentication"
             yield Finding(check="cluster", ok=True, text=text)
-            yield _finding("nodes", lambda: check_nodes(storage))
-            yield _finding("resources", lambda: check_resources(sweep.resources, cluster.nodes))
+            yield finding("nodes", lambda: check_nodes(storage))
+            yield finding("resources", lambda: check_resources(sweep.resources, cluster.nodes))
     except SweepError as error:
         yield Finding(check="cluster", ok=False, text=str(error))
-
-
-def _finding(check: str, line: Callable[[], str]) -> Finding:
-    try:
-        return Finding(check=check, ok=True, text=line())
-    except SweepError as error:
-        return Finding(check=check, ok=False, text=str(error))

@@ -97,3 +97,13 @@ def reason(error: BaseException) -> str:
     """Gives in one line what an error says, without the numbers and paths that Python adds."""
     said = error.strerror if isinstance(error, OSError) else None
     return " ".join((said or str(error)).split()) or type(error).__name__
+
+
+def first_line(text: object) -> str:
+    """Gives the first line of what an error says; the others often tell where, not what."""
+    return str(text).strip().partition("\n")[0]
+
+
+def last_line(text: object) -> str:
+    """Gives the last line of a traceback or of what a program has printed, which says what was wrong."""
+    return (str(text).strip().splitlines() or [""])[-1]

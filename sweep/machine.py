@@ -1,15 +1,61 @@
-"""What this machine gives to this process: CPUs and memory, within the limits of its container, cgroup or affinity.
+"""What this machine gives to this process: versions, processor, CPUs and memory.
 
-A limit of a cgroup holds for all that is below it, so those of every cgroup around this process count.
+CPUs and memory are those within the limits of its container, cgroup or affinity. A limit of a cgroup holds for all
+that is below it, so those of every cgroup around this process count.
 """
 
 import os
-from collections.abc import Iterator
+import platform
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+NOT_THERE = "none"
+_PACKAGES = ("sweep", "torch", "torchvision", "ray", "numpy", "scipy")
 _ROOT = Path("/")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the numbers may depend on, `NOT_THERE` for what is not installed."""
+    return version_reader(_PACKAGES)()
+
+
+def version_reader(packages: Sequence[str]) -> Callable[[], dict[str, str]]:
+    """Gives what reads the versions where it is called: a local function, which travels whole to nodes without this."""
+    not_there = NOT_THERE
+
+    def read() -> dict[str, str]:
+        import importlib
+        import importlib.metadata
+        import platform
+
+        found = {"python": platform.python_version()}
+        for name in packages:
+            try:
+                if name == "sweep":  # which need not be installed to be imported
+                    module = importlib.import_module(name)
+                    found[name] = getattr(module, "__version__", str(module))  # the latter says its file
+                else:
+                    found[name] = importlib.metadata.version(name)
+            except ImportError:
+                found[name] = not_there
+        return found
+
+    return read
+
+
+def hardware() -> dict[str, Any]:
+    """This machine, as far as this process may use it, for people to read."""
+    names = [line.partition(":")[2].strip() for line in _lines(_ROOT / "proc/cpuinfo") if line.startswith("model name")]
+    return {
+        "machine": platform.machine(),
+        "processor": names[0] if names else platform.processor(),
+        "cores": num_cpus(),
+        "memory_gb": round(memory_bytes() / 1e9, 1),
+        "system": platform.system(),
+    }
 
 
 def num_cpus(root: Path = _ROOT) -> int:

@@ -4,9 +4,7 @@ Imports neither torch nor ray at the top, so that a dry run and a refusal are qu
 """
 
 import dataclasses
-import importlib.metadata
 import itertools
-import platform
 import subprocess
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,14 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import sweep as package
-from sweep import machine
 from sweep.config import CONFIRMATION, FIRST_RESERVED_SEED, Point, SweepConfig, TrialConfig, differences
 from sweep.datasets import Dataset
 from sweep.errors import ConfigError, ExperimentError
-from sweep.records import DatasetRecord, Manifest, utc_now
-
-_REPORTED_VERSIONS = ("torch", "torchvision", "ray", "numpy", "scipy")
+from sweep.machine import hardware, versions
+from sweep.records import Manifest, utc_now
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,42 +157,6 @@ def check_same_confirmation(manifest: Manifest, *, count: int | None, num_seeds:
             )
 
 
-def disk_estimate_gb(trials: Sequence[TrialConfig], *, num_parameters: Sequence[int], dataset: DatasetRecord) -> float:
-    """Gives an upper estimate of what the trials' files take, in GB (10^9 bytes).
-
-    Args:
-        trials: All trials.
-        num_parameters: Of one replicate of each.
-        dataset: For the number of test images and classes.
-    """
-    total = 0
-    for trial, parameters in zip(trials, num_parameters, strict=True):
-        checkpoints = 2 * 3 * 4 * parameters  # two of them, with Adam's two moments, float32
-        predictions = dataset.test_size * (2 * len(dataset.class_names) + 1)
-        total += len(trial.seeds) * (checkpoints + predictions + 200 * trial.epochs)
-    return total / 1e9
-
-
-def versions() -> dict[str, str]:
-    """Versions of what the numbers may depend on."""
-    return {
-        "python": platform.python_version(),
-        "sweep": package.__version__,
-        **{name: importlib.metadata.version(name) for name in _REPORTED_VERSIONS},
-    }
-
-
-def hardware() -> dict[str, Any]:
-    """This machine, as far as this process may use it, for people to read."""
-    return {
-        "machine": platform.machine(),
-        "processor": _processor(),
-        "cores": machine.num_cpus(),
-        "memory_gb": round(machine.memory_bytes() / 1e9, 1),
-        "system": platform.system(),
-    }
-
-
 def _distinct(trials: Sequence[TrialConfig]) -> tuple[TrialConfig, ...]:
     # Folders are called after them, also on file systems that do not tell small letters from capital ones.
     (trial_id, count) = Counter(trial.trial_id.lower() for trial in trials).most_common(1)[0]
@@ -221,15 +180,6 @@ def _union(old: SweepConfig, new: SweepConfig) -> SweepConfig:
 
 def _merged(new: Sequence[Any], old: Sequence[Any]) -> tuple[Any, ...]:
     return (*new, *(value for value in old if value not in new))
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def _commit() -> str:

@@ -19,7 +19,7 @@ import threading
 from pathlib import Path
 
 from sweep.datasets import cache_folder
-from sweep.errors import StorageError
+from sweep.errors import StorageError, last_line
 from sweep.storage import LocalStorage
 
 # The child finds what this process finds, wherever either was started.
@@ -98,8 +98,8 @@ def _ask(device: str) -> tuple[str | None, bool]:
         answer = json.loads(child.stdout.splitlines()[-1])
         return answer["reason"], answer["lasting"]
     except (ValueError, IndexError, KeyError, TypeError):
-        last_line = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
-        return f"its self-check on {device} ended with {last_line}", False
+        ending = last_line(child.stderr) or f"exit code {child.returncode}"
+        return f"its self-check on {device} ended with {ending}", False
 
 
 def _engine_source() -> str:

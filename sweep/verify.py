@@ -4,6 +4,7 @@ Reads and never writes the experiment. Imports neither torch nor ray at the top.
 P parameters of one replicate.
 """
 
+import functools
 import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,9 +15,9 @@ import numpy as np
 from sweep import metrics
 from sweep.config import TrialConfig, check_trainable
 from sweep.datasets import Dataset
-from sweep.doctor import Finding, check_dataset, read_dataset
+from sweep.doctor import Finding, check_dataset, finding, read_dataset
 from sweep.errors import ConfigError, ExperimentError, SweepError, unknown
-from sweep.records import DoneRecord, Experiment, Manifest, Predictions
+from sweep.records import DoneRecord, Experiment, Manifest, read_state
 from sweep.storage import LocalStorage
 
 # Another machine's rounding may turn the nearest of decisions, not more of them.
@@ -43,16 +44,19 @@ def verify(experiment: Experiment, *, data_dir: str | None = None) -> Iterator[F
     Raises:
         ExperimentError: if there is no manifest, or it is damaged.
     """
-    manifest = _manifest(experiment)
-    yield _manifest_finding(manifest)
+    state = read_state(experiment)
+    manifest = state.manifest
+    yield finding("manifest", lambda: _manifest_line(manifest))
     dataset: Dataset | None = None
     try:
         dataset = read_dataset(manifest.sweep, manifest, data_dir)
-        yield _test_split_finding(experiment, manifest, dataset)
     except SweepError as error:
         yield Finding(check="data set", ok=False, text=f"{error}; scores are not computed again")
+    else:
+        yield finding("data set", lambda: _test_split_line(experiment, manifest, dataset))
     for trial in manifest.trials:
-        yield _trial_finding(experiment, trial, dataset)
+        line = functools.partial(_trial_line, experiment, trial, state.done.get(trial.trial_id), dataset)
+        yield finding(trial.trial_id, line)
 
 
 def retrain(experiment: Experiment, trial_id: str, *, data_dir: str | None = None) -> Iterator[Finding]:
@@ -66,12 +70,13 @@ def retrain(experiment: Experiment, trial_id: str, *, data_dir: str | None = Non
     """
     from sweep.trial import fingerprint, run_trial
 
-    manifest = _manifest(experiment)
+    state = read_state(experiment)
+    manifest = state.manifest
     trials = {trial.trial_id: trial for trial in manifest.trials}
     if trial_id not in trials:
         raise ConfigError(unknown("trial", trial_id, trials))
     check_trainable(trials[trial_id])
-    recorded = experiment.read_done(trial_id)
+    recorded = state.done.get(trial_id)
     if recorded is None:
         raise ExperimentError(f"trial {trial_id} is not finished; go on with: sweep resume {manifest.name}")
     if damages := damaged_files(experiment, recorded):
@@ -87,69 +92,55 @@ def retrain(experiment: Experiment, trial_id: str, *, data_dir: str | None = Non
         assert again
         if moved:
             yield Finding(check="machine", ok=True, text=f"not the recorded one ({moved}): bits may differ")
-            yield _drift_finding(experiment, copy, recorded, again)
+            yield Finding(check="drift", ok=True, text=_drift(experiment, copy, recorded, again))
         else:
-            yield _same_bits_finding(experiment, copy, recorded, again)
+            yield finding("bits", lambda: _same_bits_line(experiment, copy, recorded, again))
 
 
-def _manifest(experiment: Experiment) -> Manifest:
-    manifest = experiment.read_manifest()
-    if manifest is None:
-        raise ExperimentError(f"{experiment.storage} has no manifest.json; it is no experiment")
-    return manifest
-
-
-def _manifest_finding(manifest: Manifest) -> Finding:
+def _manifest_line(manifest: Manifest) -> str:
     others = [trial.trial_id for trial in manifest.trials if not trial.trial_id.endswith(f"-{trial.digest}")]
     if others:
-        text = f"{len(others)} trials are not what their ids stand for, such as {others[0]}"
-        return Finding(check="manifest", ok=False, text=text)
+        raise ExperimentError(f"{len(others)} trials are not what their ids stand for, such as {others[0]}")
     covered: dict[tuple[Any, ...], list[int]] = {tuple(point.values()): [] for point in manifest.sweep.points}
     for trial in manifest.compared:
         covered.setdefault(tuple(trial.point.values()), []).extend(trial.seeds)
-    wrong = [point for point, seeds in covered.items() if sorted(seeds) != sorted(manifest.sweep.seeds)]
-    if wrong:
-        return Finding(check="manifest", ok=False, text=f"the seeds of {len(wrong)} grid points are not the sweep's")
+    if wrong := [point for point, seeds in covered.items() if sorted(seeds) != sorted(manifest.sweep.seeds)]:
+        raise ExperimentError(f"the seeds of {len(wrong)} grid points are not the sweep's")
     used = set(manifest.sweep.seeds)
     if any(used & set(trial.seeds) for trial in manifest.confirmations):
-        return Finding(check="manifest", ok=False, text="the seeds of the confirmation are not fresh")
+        raise ExperimentError("the seeds of the confirmation are not fresh")
     models = sum(len(trial.seeds) for trial in manifest.trials)
     confirming = f", {len(manifest.confirmations)} of them for the confirmation" if manifest.confirmations else ""
-    text = f"{len(manifest.trials)} trials, {models} models, all of the sweep{confirming}"
-    return Finding(check="manifest", ok=True, text=text)
+    return f"{len(manifest.trials)} trials, {models} models, all of the sweep{confirming}"
 
 
-def _test_split_finding(experiment: Experiment, manifest: Manifest, dataset: Dataset) -> Finding:
+def _test_split_line(experiment: Experiment, manifest: Manifest, dataset: Dataset) -> str:
     try:
         images, y_true = experiment.read_test_split()
         same = np.array_equal(images, dataset.test_pixels) and np.array_equal(y_true, dataset.test.labels)
     except Exception as error:  # zipfile, zlib and numpy each raise their own for a damaged file
-        return Finding(check="data set", ok=False, text=f"test_split.npz cannot be read ({error})")
+        raise ExperimentError(f"test_split.npz cannot be read ({error})") from error
     if not same:
-        return Finding(check="data set", ok=False, text="test_split.npz is not the data set's test split")
-    return Finding(check="data set", ok=True, text=check_dataset(dataset, manifest))
+        raise ExperimentError("test_split.npz is not the data set's test split")
+    return check_dataset(dataset, manifest)
 
 
-def _trial_finding(experiment: Experiment, trial: TrialConfig, dataset: Dataset | None) -> Finding:
-    record = experiment.read_done(trial.trial_id)
+def _trial_line(experiment: Experiment, trial: TrialConfig, record: DoneRecord | None, dataset: Dataset | None) -> str:
     if record is None:
-        return Finding(check=trial.trial_id, ok=False, text="not finished, or done.json is damaged")
+        raise ExperimentError("not finished, or done.json is damaged")
+    whole = f"{len(record.files) + 1} files whole"
     problems = damaged_files(experiment, record)
     if tuple(replicate.seed for replicate in record.replicates) != trial.seeds:
         problems.append("its record has other seeds than the manifest")
-    if problems or dataset is None:
-        whole = f"{len(record.files) + 1} files whole"
-        return Finding(check=trial.trial_id, ok=not problems, text=", ".join(problems) or whole)
-    try:
-        problems, drift = _recomputed(experiment, trial, record, dataset)
-    except Exception as error:  # what is recorded decides what runs here, and may name what there is not
-        problems, drift = [f"its scores cannot be computed again ({type(error).__name__}: {error})"], ""
-    equal = f"test scores of {len(record.replicates)} models equal"
-    return Finding(
-        check=trial.trial_id,
-        ok=not problems,
-        text=", ".join(problems) or f"{len(record.files) + 1} files whole, {drift or equal}",
-    )
+    if dataset and not problems:
+        try:
+            problems, drift = _recomputed(experiment, trial, record, dataset)
+        except Exception as error:  # what is recorded decides what runs here, and may name what there is not
+            raise ExperimentError(f"its scores cannot be computed again ({type(error).__name__}: {error})") from error
+        whole += f", {drift or f'test scores of {len(record.replicates)} models equal'}"
+    if problems:
+        raise ExperimentError(", ".join(problems))
+    return whole
 
 
 def _recomputed(
@@ -195,43 +186,37 @@ def _recomputed(
     return problems, f"on another machine than recorded ({moved}) the test accuracies differ by at most {drift:.4f}"
 
 
-def _same_bits_finding(experiment: Experiment, copy: Experiment, recorded: DoneRecord, again: DoneRecord) -> Finding:
-    different = []
-    if [r.parameters_sha256 for r in recorded.replicates] != [r.parameters_sha256 for r in again.replicates]:
-        different.append("parameters")
+def _same_bits_line(experiment: Experiment, copy: Experiment, recorded: DoneRecord, again: DoneRecord) -> str:
     before, after = (files.read_predictions(recorded.trial_id) for files in (experiment, copy))
-    if not _same_predictions(before, after):
-        different.append("predictions")
-    if repr(recorded.history) != repr(again.history):  # NaN equals itself as a text
-        different.append("history")
-    if different:
-        drift = _drift_finding(experiment, copy, recorded, again).text
-        return Finding(check="bits", ok=False, text=f"{', '.join(different)} not as recorded: {drift}")
+    arrays = ("test_logits", "y_pred", "test_confusion", "validation_confusion")
+    equal = {
+        "parameters": all(
+            old.parameters_sha256 == new.parameters_sha256
+            for old, new in zip(recorded.replicates, again.replicates, strict=True)
+        ),
+        "predictions": all(
+            np.array_equal(getattr(before, name), getattr(after, name), equal_nan=True) for name in arrays
+        ),
+        "history": repr(recorded.history) == repr(again.history),  # NaN equals itself as a text
+    }
+    if different := [name for name, same in equal.items() if not same]:
+        drift = _drift(experiment, copy, recorded, again)
+        raise ExperimentError(f"{', '.join(different)} not as recorded: {drift}")
     models = f"{len(again.replicates)} models x {len(again.history['train_loss'])} epochs"
-    return Finding(check="bits", ok=True, text=f"{models}: parameters, predictions and history equal in every bit")
+    return f"{models}: parameters, predictions and history equal in every bit"
 
 
-def _drift_finding(experiment: Experiment, copy: Experiment, recorded: DoneRecord, again: DoneRecord) -> Finding:
+def _drift(experiment: Experiment, copy: Experiment, recorded: DoneRecord, again: DoneRecord) -> str:
     before, after = (
         _checkpoint(files, record)["engine_state"]["parameters"]
         for files, record in ((experiment, recorded), (copy, again))
     )
-    parameters = float((before - after).abs().max())
     accuracies = [
         new.test_accuracy - old.test_accuracy for old, new in zip(recorded.replicates, again.replicates, strict=True)
     ]
-    return Finding(
-        check="drift",
-        ok=True,
-        text=f"parameters differ by at most {parameters:.3g}, test accuracies by {min(accuracies):+.4f} to "
-        f"{max(accuracies):+.4f}",
-    )
-
-
-def _same_predictions(one: Predictions, other: Predictions) -> bool:
-    return all(
-        np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True)
-        for name in ("test_logits", "y_pred", "test_confusion", "validation_confusion")
+    return (
+        f"parameters differ by at most {float((before - after).abs().max()):.3g}, "
+        f"test accuracies by {min(accuracies):+.4f} to {max(accuracies):+.4f}"
     )
 
 

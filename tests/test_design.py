@@ -13,7 +13,18 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "sweep").rglob("*.py"))
 STANDARD_LIBRARY_ONLY = {"config", "errors"}
-WITHOUT_TORCH_AND_RAY = {"records", "storage", "stats", "tables", "figures", "report", "metrics", "lock", "display"}
+WITHOUT_TORCH_AND_RAY = {
+    "records",
+    "storage",
+    "stats",
+    "tables",
+    "figures",
+    "report",
+    "metrics",
+    "lock",
+    "display",
+    "machine",
+}
 
 
 def imported(module: Path) -> set[str]:

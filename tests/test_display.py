@@ -13,7 +13,7 @@ from rich.console import Console
 from sweep import display
 from sweep.config import value_name
 from sweep.display import Lines, LiveTable, make_console, ranking
-from sweep.records import ExperimentRecords, read_records
+from sweep.records import State, read_state
 from sweep.tables import read_grid
 
 WIDTHS = (44, 50, 60, 80, 200)
@@ -32,9 +32,9 @@ def score(point: dict[str, object], seed: int) -> float:
 
 
 @pytest.fixture
-def records(tmp_path: Path) -> ExperimentRecords:
+def records(tmp_path: Path) -> State:
     sweep = made_up_sweep(axes=AXES, layers={f"{LONG}1": [4], f"{LONG}2": [8]}, seeds=[0, 1])
-    return read_records(write_experiment(tmp_path / "e", score, sweep=sweep, rng=np.random.default_rng(0)))
+    return read_state(write_experiment(tmp_path / "e", score, sweep=sweep, rng=np.random.default_rng(0)))
 
 
 def drawn(renderable: object, width: int) -> list[str]:
@@ -46,7 +46,7 @@ def drawn(renderable: object, width: int) -> list[str]:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_a_ranking_never_cuts_a_number_and_loses_no_letter_of_a_name(records: ExperimentRecords, width: int) -> None:
+def test_a_ranking_never_cuts_a_number_and_loses_no_letter_of_a_name(records: State, width: int) -> None:
     lines = drawn(ranking(records), width)
     assert all(cell_len(line) <= width for line in lines)
     text = "\n".join(lines)
@@ -61,14 +61,14 @@ def test_a_ranking_never_cuts_a_number_and_loses_no_letter_of_a_name(records: Ex
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])
-def test_a_live_table_never_cuts_a_number(records: ExperimentRecords, width: int) -> None:
+def test_a_live_table_never_cuts_a_number(records: State, width: int) -> None:
     console = Console(file=io.StringIO(), width=width, force_terminal=True, markup=False, emoji=False)
     live = LiveTable(console)
     Lines.begin(live, records.manifest, list(records.manifest.trials))
     for trial in records.manifest.trials[:3]:
-        live.started(trial.trial_id)
+        live.show({"trial_id": trial.trial_id, "outcome": "started"})
         metrics = {"epoch": 12, "train_accuracy": 0.9876, "validation_accuracy": 0.9765, "train_time_s": 1.0}
-        live.epoch(trial.trial_id, metrics)
+        live.show({"trial_id": trial.trial_id, "outcome": "epoch", **metrics})
     lines = drawn(live._draw(), width)
     rows = [line for line in lines if "12/3" in line]
     assert len(rows) == 3
@@ -76,7 +76,7 @@ def test_a_live_table_never_cuts_a_number(records: ExperimentRecords, width: int
     assert all(cell_len(line) <= width for line in lines)
 
 
-def test_wide_letters_take_the_room_that_they_need(records: ExperimentRecords) -> None:
+def test_wide_letters_take_the_room_that_they_need(records: State) -> None:
     table = display.make_table(("#", "configuration", "test"), names=["configuration"])
     table.add_row("1", "\u5b57" * 60, "97.65")
     lines = drawn(table, 50)
@@ -96,7 +96,7 @@ def test_names_are_no_markup(name: str) -> None:
     lines = Lines(console)
     lines.say(f"/data/{name}/x can be written")
     lines.warn(f"{name} is old")
-    lines.failed("a-b", f"ValueError: {name}")
+    lines.show({"trial_id": "a-b", "outcome": "failed", "reason": f"ValueError: {name}"})
     assert file.getvalue().splitlines() == [
         f"/data/{name}/x can be written",
         f"warning: {name} is old",
@@ -111,7 +111,7 @@ def test_what_cannot_be_compared_is_said_in_words(tmp_path: Path, lost: int) -> 
     sweep = made_up_sweep(axes=axes, layers={name: [4] for name in depths}, seeds=[0, 1])
     diverged = [(f"d{number}-relu-hinge", 1) for number in range(lost)]
     experiment = write_experiment(tmp_path / "e", score, sweep=sweep, rng=np.random.default_rng(0), diverged=diverged)
-    lines = drawn(ranking(read_records(experiment)), 80)
+    lines = drawn(ranking(read_state(experiment)), 80)
     assert not re.search("nan|None|NA", "\n".join(lines))
     said = [line for line in lines if line.startswith("not compared: ")]
     assert said == [f"not compared: d{number} (diverged in 1 of 2 seeds)" for number in range(min(lost, 5))]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from command import run_command
 
-from sweep.records import Experiment, read_records
+from sweep.records import Experiment, read_state
 from sweep.storage import LocalStorage
 from sweep.verify import verify
 
@@ -45,13 +45,13 @@ def scores(folder: Path, name: str) -> dict[str, list[dict[str, object]]]:
             {key: getattr(replicate, key) for key in ("seed", "test_accuracy", "parameters_sha256")}
             for replicate in record.replicates
         ]
-        for trial_id, record in read_records(experiment(folder, name)).done.items()
+        for trial_id, record in read_state(experiment(folder, name)).done.items()
     }
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_finished_failed_and_left_is_read(folder: Path, name: str) -> None:
-    records = read_records(experiment(folder, name))
+    records = read_state(experiment(folder, name))
     left = len(records.manifest.trials) - len(records.done) - len(records.failed)
     assert (len(records.done), len(records.failed), left) == STATES[name]
 
@@ -63,14 +63,14 @@ def test_files_are_whole_and_scores_are_those_of_the_weights(
     monkeypatch.chdir(folder)  # 0.1.0 took a data file relative to the current folder
     findings = list(verify(experiment(folder, name)))
     bad = {finding.check for finding in findings if not finding.ok}
-    done = read_records(experiment(folder, name)).done
+    done = read_state(experiment(folder, name)).done
     assert not bad & set(done)
     assert len(bad) == sum(STATES[name][1:])  # a trial that is not finished is said to be so
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nothing_is_named_or_confirmed_and_trials_of_added_seeds_are_looks(folder: Path, name: str) -> None:
-    manifest = read_records(experiment(folder, name)).manifest
+    manifest = read_state(experiment(folder, name)).manifest
     assert manifest.compared == manifest.trials
     assert (manifest.sweep.compare, manifest.sweep.baseline, manifest.confirmations) == ((), (), ())
     assert manifest.looks == (2 if name == "extended" else 1)
@@ -81,7 +81,7 @@ def test_what_0_1_0_finished_is_confirmed(folder: Path) -> None:
     before = scores(folder, "extended")
     finished = run_command("confirm", "extended", cwd=folder)
     assert finished.returncode == 0, finished.stderr
-    records = read_records(experiment(folder, "extended"))
+    records = read_state(experiment(folder, "extended"))
     assert len(records.manifest.confirmations) >= 2
     assert all(trial.trial_id in records.done for trial in records.manifest.confirmations)
     after = scores(folder, "extended")
@@ -110,7 +110,7 @@ def test_what_was_left_is_finished_with_the_numbers_of_an_uninterrupted_run(fold
     assert len(after) == sum(STATES[name])
     assert {trial_id: after[trial_id] for trial_id in before} == before
     expected = json.loads((FIXTURE / "uninterrupted.json").read_text())
-    records = read_records(experiment(folder, name))
+    records = read_state(experiment(folder, name))
     for trial_id, record in records.done.items():
         for found, wanted in zip(after[trial_id], expected[trial_id], strict=True):
             if record.bit_exact(records.manifest):

@@ -12,7 +12,7 @@ from made_up import made_up_sweep, write_experiment
 from sweep.config import CONFIRMATION, FIRST_RESERVED_SEED, Point
 from sweep.errors import ConfigError, ExperimentError, UserError
 from sweep.plan import check_same_confirmation, check_same_sweep, confirm_manifest, extend_manifest
-from sweep.records import Experiment, Manifest, read_records
+from sweep.records import Experiment, Manifest, read_state
 from sweep.report.finalists import find_finalists
 from sweep.tables import read_grid
 
@@ -52,13 +52,13 @@ def words(points: tuple[Point, ...]) -> list[str]:
 
 
 def test_finalists_are_the_first_of_the_ranking_and_twins_come_once(write: Write) -> None:
-    finalists = find_finalists(write(), 3)
+    finalists = find_finalists(read_state(write()), 3)
     assert words(finalists.points)[0] in ("deep-relu-cross_entropy", "deep-relu-hinge")
     assert {name.rpartition("-")[0] for name in words(finalists.points)} == {"deep-relu", "deep-tanh"}
     assert not any("sparse" in name for name in words(finalists.points))
     assert finalists.num_seeds == 5
-    assert len(find_finalists(write(), 18).points) == 18
-    assert len(find_finalists(write(), 1).points) == 1
+    assert len(find_finalists(read_state(write()), 18).points) == 18
+    assert len(find_finalists(read_state(write()), 1).points) == 1
 
 
 @pytest.mark.parametrize(("score", "few"), [(by_depth, 2), (alike, 5)])
@@ -66,9 +66,9 @@ def test_without_a_number_they_are_those_that_cannot_be_told_apart_from_two_to_f
     write: Write, score: Callable[..., float], few: int
 ) -> None:
     experiment = write(score)
-    points = find_finalists(experiment, None).points
+    points = find_finalists(read_state(experiment), None).points
     assert len(points) == few
-    best = read_grid(read_records(experiment)).ranked()[0][1].points[0].name
+    best = read_grid(read_state(experiment)).ranked()[0][1].points[0].name
     assert words(points)[0] == best.replace(" ", "-")
 
 
@@ -91,7 +91,7 @@ def test_what_selected_nothing_is_refused_in_one_line(
     write: Write, options: dict[str, Any], count: int | None, kind: type[UserError], advice: str
 ) -> None:
     with pytest.raises(kind) as caught:
-        find_finalists(write(**options), count)
+        find_finalists(read_state(write(**options)), count)
     assert advice in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from sweep import machine
-from sweep.plan import hardware
+from sweep.machine import hardware
 from sweep.tuning import local_node
 
 THERE = len(os.sched_getaffinity(0))
@@ -123,7 +123,7 @@ def narrow_cgroup() -> Iterator[Path]:
 def test_in_a_real_cgroup_fewer_trials_run_and_the_record_says_so(narrow_cgroup: Path) -> None:
     code = (
         "import os, sys; open(sys.argv[1] + '/cgroup.procs', 'w').write(str(os.getpid()))\n"
-        "from sweep.plan import hardware; from sweep.tuning import local_node\n"
+        "from sweep.machine import hardware; from sweep.tuning import local_node\n"
         "print(hardware()['cores'], local_node(gpus=False).num_cpus)"
     )
     asked = subprocess.run([sys.executable, "-c", code, str(narrow_cgroup)], capture_output=True, text=True)

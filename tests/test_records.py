@@ -18,12 +18,12 @@ from sweep.errors import ExperimentError
 from sweep.plan import confirm_manifest, make_manifest
 from sweep.records import (
     Experiment,
-    ExperimentRecords,
     Manifest,
     Predictions,
+    State,
     list_experiments,
     open_experiment,
-    read_records,
+    read_state,
 )
 from sweep.records.reading import legible
 from sweep.storage import LocalStorage
@@ -168,7 +168,7 @@ def test_an_experiment_that_is_not_there_lists_those_that_are(tmp_path: Path, ma
 
 def test_records_of_a_real_sweep_are_complete_and_plain_json(smoke_folder: Path) -> None:
     experiment = open_experiment(LocalStorage(smoke_folder / "experiments"), "smoke")
-    records = read_records(experiment)
+    records = read_state(experiment)
     assert records.complete
     assert list(records.done) == [trial.trial_id for trial in records.manifest.trials]
     assert records.failed == {}
@@ -242,8 +242,8 @@ def manifest_changed(folder: Path, edit: Callable[[dict[str, Any]], object]) -> 
     return manifest
 
 
-def records_of(folder: Path) -> ExperimentRecords:
-    return read_records(Experiment(LocalStorage(folder)))
+def records_of(folder: Path) -> State:
+    return read_state(Experiment(LocalStorage(folder)))
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from sweep.datasets import Dataset
 from sweep.doctor import Finding, check_engine, examine
 from sweep.errors import ConfigError, ResourceError
 from sweep.plan import Worker
-from sweep.records import Experiment, Manifest, read_records
+from sweep.records import Experiment, Manifest, read_state
 from sweep.report import write_report
 from sweep.storage import LocalStorage
 from sweep.trial import TrialRun, describe_worker
@@ -81,7 +81,7 @@ def test_scores_are_computed_again_without_the_operators_that_training_needs(
 
 @pytest.mark.usefixtures("cache")
 def test_a_report_is_written_all_the_same(storage: LocalStorage, tmp_path: Path) -> None:
-    page = write_report([Experiment(storage.folder("half_done"))], tmp_path / "report")
+    page = write_report([read_state(Experiment(storage.folder("half_done")))], tmp_path / "report")
     assert page.stat().st_size > 10_000
 
 
@@ -109,7 +109,7 @@ def test_a_worker_that_is_refused_blames_its_node_and_no_trial(storage: LocalSto
     from sweep.tuning.trainable import GridPointTrainable
 
     experiment = Experiment(storage.folder("half_done"))
-    trial = read_records(experiment).manifest.trials[-1]
+    trial = read_state(experiment).manifest.trials[-1]
 
     class Worker(GridPointTrainable):
         def setup(self, config: dict[str, Any], **shared: Any) -> None:
@@ -124,7 +124,7 @@ def test_a_worker_that_is_refused_blames_its_node_and_no_trial(storage: LocalSto
     assert stop.is_set()
     assert isinstance(callback.problem, ResourceError)
     assert REASON in str(callback.problem)
-    assert read_records(experiment).failed == {}
+    assert read_state(experiment).failed == {}
 
 
 @pytest.mark.usefixtures("cache")
@@ -180,5 +180,5 @@ def test_a_new_sweep_is_trained_by_the_reference_engine(tmp_path: Path, cache: P
     finished = run_command(*words, cwd=tmp_path, variables={"XDG_CACHE_HOME": str(cache)})
     assert finished.returncode == 0, finished.stderr
     assert REASON in finished.stderr
-    (trial,) = read_records(Experiment(LocalStorage(tmp_path / "experiments" / "smoke"))).manifest.trials
+    (trial,) = read_state(Experiment(LocalStorage(tmp_path / "experiments" / "smoke"))).manifest.trials
     assert trial.engine == "reference"

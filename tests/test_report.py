@@ -13,7 +13,7 @@ from made_up import made_up_sweep, write_experiment
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from sweep.config import SweepConfig
-from sweep.records import read_records
+from sweep.records import read_state
 from sweep.report import write_report
 from sweep.report.analysis import analyse
 from sweep.report.formats import duration, listed, numbered, p_text, percent, points, significant
@@ -89,7 +89,7 @@ def test_scores_of_a_test_split_that_lacks_a_class_are_those_of_scikit_learn(tmp
     sweep = made_up_sweep(axes={"depth": ["deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]}, seeds=[0, 1])
     split = (rng.integers(0, 256, (400, 8, 8), dtype=np.uint8), y_true)
     experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep, test_split=split)
-    for trial_id, done in read_records(experiment).done.items():
+    for trial_id, done in read_state(experiment).done.items():
         predictions = experiment.read_predictions(trial_id)
         y_pred = np.where(predictions.y_pred == 9, 0, predictions.y_pred)
         counts = np.stack([confusion_matrix(y_true, row, labels=range(10)) for row in y_pred])
@@ -100,7 +100,7 @@ def test_scores_of_a_test_split_that_lacks_a_class_are_those_of_scikit_learn(tmp
             for replicate, (precision, recall, f1) in zip(done.replicates, old, strict=True)
         ]
         experiment.write_done(replace(done, replicates=tuple(replicates)))
-    out = write_report([experiment], tmp_path / "out").parent
+    out = write_report([read_state(experiment)], tmp_path / "out").parent
     with (out / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 4
@@ -124,7 +124,7 @@ def averages(y_true, y_pred, labels=None):
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole")
     experiment = write_experiment(folder / "e", score, rng=np.random.default_rng(0))
-    assert write_report([experiment], folder / "out") == folder / "out" / "report.html"
+    assert write_report([read_state(experiment)], folder / "out") == folder / "out" / "report.html"
     return folder / "out"
 
 
@@ -149,7 +149,7 @@ def test_a_whole_report_has_every_part_in_order(whole):
 def test_the_same_records_give_the_same_report(tmp_path, rng):
     sweep = made_up_sweep(axes={"depth": ["deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]})
     experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep)
-    first, second = (write_report([experiment], tmp_path / name).read_bytes() for name in ("one", "two"))
+    first, second = (write_report([read_state(experiment)], tmp_path / name).read_bytes() for name in ("one", "two"))
     assert first == second
 
 
@@ -166,12 +166,12 @@ def test_the_published_protocol_is_put_beside_the_published_table(tmp_path, rng)
 
     sweep = made_up_sweep(validation_size=0, selection="train_accuracy", protocol="published")
     experiment = write_experiment(tmp_path / "e", near, rng=rng, sweep=sweep)
-    rows = analyse(read_records(experiment), rng).reproduced
+    rows = analyse(read_state(experiment), rng).reproduced
     cross_entropy = [row for row in rows if row.point.values[2] == "cross_entropy"]
     assert [row.inside for row in cross_entropy] == [True] * 6 + [False] * 3
     width = cross_entropy[0].ours.high - cross_entropy[0].ours.estimate
     assert width == pytest.approx(0.00304, abs=1e-5)
-    write_report([experiment], tmp_path / "out")
+    write_report([read_state(experiment)], tmp_path / "out")
     readme, _ = check_report(tmp_path / "out")
     assert "The published accuracies are training accuracies" in readme
     assert "of three models only" in readme
@@ -188,7 +188,7 @@ def test_an_unfinished_experiment_says_so_first_and_on_top(tmp_path, rng):
         failed=["deep-tanh-hinge"],
         diverged=[("shallow-relu-hinge", 2)],
     )
-    write_report([experiment], tmp_path / "out")
+    write_report([read_state(experiment)], tmp_path / "out")
     readme, page = check_report(tmp_path / "out")
     assert readme.startswith("**INCOMPLETE 25/27: 1 failed and 1 not finished.**")
     assert page.index("INCOMPLETE 25/27") < page.index("<h1>")
@@ -246,7 +246,7 @@ def test_a_report_says_what_cannot_be_said_instead_of_failing(case, tmp_path, rn
     tables, details = CASES[case]
     small = {"axes": {"depth": ["shallow", "deep"], "activation": ["relu", "tanh"]}}
     experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=made_up_sweep(**(small | tables)), **details)
-    write_report([experiment], tmp_path / "out")
+    write_report([read_state(experiment)], tmp_path / "out")
     check_report(tmp_path / "out")
 
 
@@ -256,11 +256,11 @@ def test_a_later_report_in_the_same_folder_leaves_nothing_of_the_earlier(tmp_pat
     wide = write_experiment(tmp_path / "wide", score, rng=rng, sweep=made_up_sweep(axes=axes), test_size=50)
     narrow = made_up_sweep(axes=axes | {"depth": ["deep"]})
     one = write_experiment(tmp_path / "one", score, rng=rng, sweep=narrow, test_size=50)
-    write_report([wide], tmp_path / "out")
+    write_report([read_state(wide)], tmp_path / "out")
     assert (tmp_path / "out" / "figures" / "confusion-shallow.svg").exists()
     (tmp_path / "out" / "figures" / "notes.svg").write_text("mine")
-    write_report([one], tmp_path / "out")
-    write_report([one], tmp_path / "fresh")
+    write_report([read_state(one)], tmp_path / "out")
+    write_report([read_state(one)], tmp_path / "fresh")
     left, fresh = (
         {str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()}
         for out in (tmp_path / "out", tmp_path / "fresh")
@@ -286,7 +286,7 @@ def test_numbers_as_a_reader_sees_them():
 def test_zero_variance_is_no_certainty(tmp_path, rng):
     sweep = made_up_sweep(axes={"depth": ["shallow", "deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]})
     experiment = write_experiment(tmp_path / "e", constant, rng=rng, sweep=sweep)
-    write_report([experiment], tmp_path / "out")
+    write_report([read_state(experiment)], tmp_path / "out")
     readme, _ = check_report(tmp_path / "out")
     assert "Whether it is better than the others cannot be said" in readme
 
@@ -294,7 +294,7 @@ def test_zero_variance_is_no_certainty(tmp_path, rng):
 def test_nothing_finished_is_a_report_too(tmp_path, rng):
     sweep = made_up_sweep(axes={"depth": ["deep"], "activation": ["relu"], "loss": ["hinge"]})
     experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep, missing=["deep-relu-hinge"])
-    write_report([experiment], tmp_path / "out")
+    write_report([read_state(experiment)], tmp_path / "out")
     readme, _ = check_report(tmp_path / "out")
     assert readme.startswith("**INCOMPLETE 0/1")
     assert "Nothing can be selected" in readme
@@ -303,7 +303,7 @@ def test_nothing_finished_is_a_report_too(tmp_path, rng):
 def test_everything_right_leaves_nothing_to_confuse(tmp_path, rng):
     sweep = made_up_sweep(axes={"depth": ["deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]})
     experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep, test_score=lambda point, seed: 1.0)
-    write_report([experiment], tmp_path / "out")
+    write_report([read_state(experiment)], tmp_path / "out")
     readme, _ = check_report(tmp_path / "out")
     assert "confuses no test image" in readme
 
@@ -311,12 +311,12 @@ def test_everything_right_leaves_nothing_to_confuse(tmp_path, rng):
 def test_a_missing_or_damaged_predictions_file_costs_only_its_pictures(tmp_path, rng):
     sweep = made_up_sweep(axes={"depth": ["deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]})
     experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep)
-    relu, tanh = (trial.trial_id for trial in read_records(experiment).manifest.trials)
+    relu, tanh = (trial.trial_id for trial in read_state(experiment).manifest.trials)
     (tmp_path / "e" / "trials" / tanh / "predictions.npz").write_bytes(b"cut short")
-    write_report([experiment], tmp_path / "one")
+    write_report([read_state(experiment)], tmp_path / "one")
     check_report(tmp_path / "one")
     (tmp_path / "e" / "trials" / relu / "predictions.npz").unlink()
-    write_report([experiment], tmp_path / "two")
+    write_report([read_state(experiment)], tmp_path / "two")
     readme, _ = check_report(tmp_path / "two")
     assert "There are no predictions" in readme
 
@@ -334,14 +334,14 @@ def test_numbers_of_the_readme_are_those_of_the_csv(whole):
 def test_an_image_that_is_wrong_is_never_labelled_with_its_own_class(tmp_path, rng):
     sweep = made_up_sweep(seeds=[0, 1, 2], axes={"depth": ["deep"], "activation": ["relu"], "loss": ["hinge"]})
     experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep, test_size=50)
-    trial = read_records(experiment).manifest.trials[0].trial_id
+    trial = read_state(experiment).manifest.trials[0].trial_id
     predictions = experiment.read_predictions(trial)
     _, y_true = experiment.read_test_split()
     image = int(np.flatnonzero(y_true == 3)[0])
     # Wrong twice, but differently: the most frequent class is the true one, or as frequent as any.
     predictions.y_pred[:, image] = 3, 8, 5
     experiment.write_predictions(trial, predictions)
-    images = analyse(read_records(experiment), rng).images
+    images = analyse(read_state(experiment), rng).images
     assert image in images.wrong_everywhere
     assert images.predicted[0].mistaken_for[image] == 5
 
@@ -349,9 +349,9 @@ def test_an_image_that_is_wrong_is_never_labelled_with_its_own_class(tmp_path, r
 def test_hostile_names_are_only_text(tmp_path, rng):
     sweep = made_up_sweep(axes={"depth": ["deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]})
     experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep, failed=["deep-tanh-hinge"])
-    trial = read_records(experiment).manifest.trials[1].trial_id
+    trial = read_state(experiment).manifest.trials[1].trial_id
     (tmp_path / "e" / "trials" / trial / "error.txt").write_text("ValueError: <script>alert(1)</script> | **x**")
-    write_report([experiment], tmp_path / "out")
+    write_report([read_state(experiment)], tmp_path / "out")
     _, page = check_report(tmp_path / "out")
     assert "<script>alert" not in page
 
@@ -367,7 +367,7 @@ def test_several_experiments_stand_side_by_side(tmp_path, rng):
         write_experiment(tmp_path / name, score, rng=rng, sweep=sweep)
         for name, sweep in zip(("first", "second"), sweeps, strict=True)
     ]
-    write_report(experiments, tmp_path / "out")
+    write_report([read_state(experiment) for experiment in experiments], tmp_path / "out")
     readme, _ = check_report(tmp_path / "out")
     assert "first: validation accuracy (%)" in readme
     assert "second: training accuracy (%)" in readme
@@ -388,7 +388,7 @@ def test_five_data_sets_give_a_critical_difference_diagram(tmp_path, rng):
         experiment = write_experiment(
             tmp_path / f"e{number}", score, rng=rng, sweep=sweep, dataset_sha256=f"{number}" * 64
         )
-        analyses[experiment.name] = analyse(read_records(experiment), rng)
+        analyses[experiment.name] = analyse(read_state(experiment), rng)
     assert [picture.name for picture in together(analyses).pictures()] == ["critical-difference"]
     # The same data set five times is one piece of evidence, not five.
     assert together(dict.fromkeys(analyses, analyses["e0"])).pictures() == []
@@ -418,7 +418,7 @@ def test_values_that_are_close_are_told_apart_wherever_they_are_named(tmp_path, 
         write_experiment(tmp_path / name, score, rng=rng, sweep=made_up_sweep(axes=axes), test_size=50)
         for name in ("one", "other")
     )
-    page = write_report([one, other], tmp_path / "out")
+    page = write_report([read_state(one), read_state(other)], tmp_path / "out")
     for text in (page.read_text(), (tmp_path / "out" / "one" / "report.html").read_text()):
         Page(text)
         assert "0.1000000001" in text
@@ -436,7 +436,7 @@ def test_a_depth_called_like_a_picture_replaces_none(tmp_path, rng):
     experiment = write_experiment(
         tmp_path / "e", lambda point, seed: 0.9 + 0.01 * len(point["depth"]) / 10, rng=rng, sweep=sweep, test_size=50
     )
-    page = write_report([experiment], tmp_path / "out")
+    page = write_report([read_state(experiment)], tmp_path / "out")
     texts = [file.read_text() for file in (page.parent / "figures").iterdir()]
     titles = [re.findall("aria-label=.(.*?)[\"']", text)[0] for text in texts]
     confusions = {title for title in titles if title.startswith("Confusion ")}
@@ -455,7 +455,7 @@ def test_the_name_of_a_picture_stays_inside_the_report(tmp_path, rng, depth):
             trial["depth"] = depth if trial["depth"] == "shallow" else trial["depth"]
 
     sealed.change(tmp_path / "e" / "manifest.json", edit)
-    write_report([experiment], tmp_path / "out" / "here")
+    write_report([read_state(experiment)], tmp_path / "out" / "here")
     assert {path.name for path in tmp_path.iterdir()} == {"e", "out"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"here"}
     assert len(list((tmp_path / "out" / "here" / "figures").glob("confusion-*.svg"))) == 3
@@ -467,10 +467,10 @@ def test_predictions_that_do_not_fit_the_experiment_are_left_out(tmp_path, rng):
     experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep, test_size=50)
     other = write_experiment(tmp_path / "other", score, rng=rng, sweep=sweep, test_size=60)
     best = "deep-relu-hinge"
-    (trial_id,) = (trial.trial_id for trial in read_records(experiment).manifest.trials if best in trial.trial_id)
+    (trial_id,) = (trial.trial_id for trial in read_state(experiment).manifest.trials if best in trial.trial_id)
     file = f"trials/{trial_id}/predictions.npz"
     experiment.storage.write(file, other.storage.read(file))
-    page = write_report([experiment], tmp_path / "out").read_text()
+    page = write_report([read_state(experiment)], tmp_path / "out").read_text()
     assert "There are no predictions of a selected configuration to look at." in page
 
 
@@ -481,7 +481,7 @@ def test_the_sweep_file_of_a_report_is_read_again_as_the_sweep(tmp_path, rng):
         "compare": [["deep-learning_rate=1e-05", "64-learning_rate=1"]],
     }
     sweep = made_up_sweep(axes=axes, layers={"64": [64]}, dataset="Gr\u00f6\u00dfe \U0001f600 \u5b57.npz", **named)
-    records = read_records(write_experiment(tmp_path / "e", constant, rng=rng, sweep=sweep, test_size=50))
+    records = read_state(write_experiment(tmp_path / "e", constant, rng=rng, sweep=sweep, test_size=50))
     (code,) = [block.text for block in provenance_section(records).blocks if getattr(block, "kind", "") == "code"]
     assert SweepConfig.from_json(tomllib.loads(code)) == sweep
 
@@ -498,7 +498,7 @@ def test_an_interval_of_an_accuracy_ends_where_accuracies_end(tmp_path, rng, pro
     experiment = write_experiment(tmp_path / "e", far_apart, rng=rng, sweep=sweep)
     # Without predictions the interval of the test accuracy is another one.
     (tmp_path / "e" / "test_split.npz").unlink()
-    analysis = analyse(read_records(experiment), rng)
+    analysis = analyse(read_state(experiment), rng)
     intervals = [
         analysis.test,
         *(entry.score for entry in analysis.entries),
@@ -507,7 +507,7 @@ def test_an_interval_of_an_accuracy_ends_where_accuracies_end(tmp_path, rng, pro
     assert len(intervals) >= 7
     assert {(interval.low, interval.high) for interval in intervals} == {(0.0, 1.0)}
     assert all(0 < interval.estimate < 1 for interval in intervals)
-    write_report([experiment], tmp_path / "out")
+    write_report([read_state(experiment)], tmp_path / "out")
     readme, _ = check_report(tmp_path / "out")
     files = [*(tmp_path / "out" / "tables").glob("ranking.*"), *(tmp_path / "out" / "tables").glob("reproduction.*")]
     assert len(files) == (4 if protocol else 2)

@@ -14,6 +14,7 @@ from hostile import hostile, write_hostile_experiment
 from made_up import made_up_sweep, write_experiment
 
 from sweep.errors import one_line
+from sweep.records import read_state
 from sweep.report import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -72,7 +73,7 @@ def folder(tmp_path_factory):
     experiment = write_experiment(
         folder / "e", score, rng=np.random.default_rng(0), sweep=sweep, missing=["shallow-tanh-hinge"]
     )
-    page = write_report([experiment], folder / "out").read_text()
+    page = write_report([read_state(experiment)], folder / "out").read_text()
     (folder / "measured.html").write_text(page.replace("<head>", "<head>" + MEASURE, 1))
     return folder
 
@@ -107,7 +108,7 @@ def watched(folder, page):
 
 
 def test_a_hostile_experiment_runs_nothing_fetches_nothing_and_is_shown_as_text(tmp_path):
-    write_report([write_hostile_experiment(tmp_path / "e")], tmp_path / "out")
+    write_report([read_state(write_hostile_experiment(tmp_path / "e"))], tmp_path / "out")
     done = watched(tmp_path, (tmp_path / "out" / "report.html").read_text())
     assert (done["runs"], done["refused"], done["errors"]) == (0, [], [])
     assert [name for name in done["fetched"] if not name.startswith("data:")] == []

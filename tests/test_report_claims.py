@@ -10,7 +10,7 @@ import pytest
 from made_up import made_up_sweep, write_experiment
 
 from sweep.metrics import METRICS, Metric
-from sweep.records import ReplicateRecord, read_records
+from sweep.records import ReplicateRecord, read_state
 from sweep.report.analysis import analyse, find
 from sweep.report.finalists import find_finalists
 from sweep.report.together import together
@@ -167,7 +167,7 @@ def test_experiments_of_one_data_set_or_of_other_epochs_are_no_blocks_of_one_tes
             sweep=sweep,
             dataset_sha256=f"{number}" * 64,
         )
-        analyses[experiment.name] = analyse(read_records(experiment), rng)
+        analyses[experiment.name] = analyse(read_state(experiment), rng)
     assert together(analyses).pictures() == []
     assert "numbers of epochs" in str(together(analyses).sections[-1])
 
@@ -178,8 +178,8 @@ def test_finalists_are_those_of_the_ranking(tmp_path, rng):
 
     axes = {"depth": ["shallow", "medium", "deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]}
     experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=made_up_sweep(axes=axes))
-    analysis = analyse(read_records(experiment), rng)
-    found = find_finalists(experiment, 3)
+    analysis = analyse(read_state(experiment), rng)
+    found = find_finalists(read_state(experiment), 3)
     assert [dict(point)["depth"] for point in found.points] == [
         entry.configuration.points[0].values[0] for entry in analysis.entries[:3]
     ]

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 
 from sweep.cli import execute
 from sweep.errors import one_line
-from sweep.records import list_experiments
+from sweep.records import list_experiments, read_state
 from sweep.report import write_report
 from sweep.storage import LocalStorage
 
@@ -28,7 +28,7 @@ SHOWN = ["shallow", "medium", "deep", "relu", "tanh", "hinge", "cross_entropy", 
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hostile")
     experiments = [write_hostile_experiment(folder / "all" / name) for name in ("e", AWKWARD)]
-    write_report(experiments, folder / "out")
+    write_report([read_state(experiment) for experiment in experiments], folder / "out")
     return folder
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from made_up import made_up_sweep, write_experiment
 
-from sweep.records import read_records
+from sweep.records import read_state
 from sweep.report.analysis import analyse
 from sweep.report.document import Paragraph
 from sweep.report.pivot import pivot
@@ -27,7 +27,7 @@ def made(tmp_path):
         experiment = write_experiment(
             tmp_path / "e", score, rng=np.random.default_rng(0), sweep=sweep, test_size=50, **details
         )
-        return pivot(analyse(read_records(experiment), np.random.default_rng(0)))
+        return pivot(analyse(read_state(experiment), np.random.default_rng(0)))
 
     return make
 

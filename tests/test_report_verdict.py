@@ -14,7 +14,7 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.power import TTestPower
 
 from sweep.metrics import confusion_matrix
-from sweep.records import Experiment, read_records
+from sweep.records import Experiment, read_state
 from sweep.report import write_report
 from sweep.report.analysis import analyse
 from sweep.report.detail import details
@@ -58,7 +58,7 @@ class Told:
     def __init__(self, folder, score, seeds=5, **tables):
         sweep = made_up_sweep(axes=AXES, seeds=list(range(seeds)), **tables)
         experiment = write_experiment(folder / "e", score, rng=np.random.default_rng(0), sweep=sweep)
-        self.analysis = analyse(read_records(experiment), np.random.default_rng(0))
+        self.analysis = analyse(read_state(experiment), np.random.default_rng(0))
         self.sentences = {sentence.topic: sentence for sentence in verdict(self.analysis)}
         self.details = {sentence.topic: sentence for sentence in details(self.analysis)}
         self.scores = np.array(
@@ -243,7 +243,7 @@ def test_one_seed_claims_nothing(tmp_path):
     assert "the largest of 9 single runs" in told.text("selected")
     assert told.analysis.claims == ()
     out = tmp_path / "out"
-    write_report([Experiment(LocalStorage(tmp_path / "e"))], out)
+    write_report([read_state(Experiment(LocalStorage(tmp_path / "e")))], out)
     # Not on the whole page: no word that compares, no confidence, no interval, nobody shaded.
     text = (out / "README.md").read_text()
     for word in ("best", "better", "worse", "confidence", "interval", "matters", "p <", "p =", "95 %"):
@@ -268,7 +268,7 @@ def test_an_unfinished_experiment_claims_only_provisionally(tmp_path):
         "missing": ["shallow-tanh-hinge"],
     }
     experiment = write_experiment(tmp_path / "e", clear_winner, **written)
-    analysis = analyse(read_records(experiment), np.random.default_rng(0))
+    analysis = analyse(read_state(experiment), np.random.default_rng(0))
     assert analysis.claimed("worse")
     assert all(claim.provisional for claim in analysis.claims)
 
@@ -286,7 +286,7 @@ def test_an_unfinished_experiment_says_so_before_anything_else(tmp_path):
         missing=["deep-relu-hinge", "deep-tanh-hinge"],
         failed=["shallow-relu-hinge"],
     )
-    analysis = analyse(read_records(experiment), np.random.default_rng(0))
+    analysis = analyse(read_state(experiment), np.random.default_rng(0))
     first, selected = verdict(analysis)[:2]
     assert first.text.startswith(bold("INCOMPLETE 24/27: 1 failed and 2 not finished."))
     assert "the largest of 15 configurations that can be compared" in selected.text
@@ -297,7 +297,7 @@ def test_an_unfinished_experiment_says_so_before_anything_else(tmp_path):
 
 def test_twins_are_named_together_and_counted_once(tmp_path):
     experiment = write_experiment(tmp_path / "e", clear_winner, rng=np.random.default_rng(0))
-    analysis = analyse(read_records(experiment), np.random.default_rng(0))
+    analysis = analyse(read_state(experiment), np.random.default_rng(0))
     assert verdict(analysis)[0].text.startswith(f"{bold('deep relu cross_entropy = sparse_cross_entropy')} is selected")
     assert "the largest of 18 configurations (" in verdict(analysis)[0].text
     assert details(analysis)[0].text.startswith("The 27 grid points are 18 configurations")
@@ -311,7 +311,7 @@ def test_scores_that_are_missing_by_accident_leave_all_others_in(tmp_path):
 
     sweep = made_up_sweep(axes=AXES)
     experiment = write_experiment(tmp_path / "e", tie, rng=np.random.default_rng(0), sweep=sweep, added_seeds=added)
-    analysis = analyse(read_records(experiment), np.random.default_rng(0))
+    analysis = analyse(read_state(experiment), np.random.default_rng(0))
     assert analysis.grid.seeds == (0, 1, 2, 3, 4, 5, 6)
     assert [entry.score.n for entry in analysis.entries][:2] == [7, 7]
     assert analysis.grid.missing == 3 * 2 + 3
@@ -337,7 +337,7 @@ def test_a_replicate_that_diverged_is_an_outcome_and_not_missing(tmp_path):
     lost = [("deep-relu-hinge", 1), ("deep-relu-hinge", 3), ("medium-tanh-hinge", 0)]
     written = {"rng": np.random.default_rng(0), "sweep": sweep, "diverged": lost}
     experiment = write_experiment(tmp_path / "e", clear_winner, **written)
-    analysis = analyse(read_records(experiment), np.random.default_rng(0))
+    analysis = analyse(read_state(experiment), np.random.default_rng(0))
     # The largest mean of all, if only the seeds that did not diverge counted.
     assert "deep relu" not in [entry.name for entry in analysis.entries]
     shares = {claim.subject[0]: (claim.low, claim.high) for claim in analysis.claimed("diverges")}
@@ -357,7 +357,7 @@ def test_a_level_that_diverges_everywhere_leaves_the_axes_of_the_rest(tmp_path):
     sweep = made_up_sweep(axes=AXES)
     lost = [(f"{depth}-tanh-hinge", seed) for depth in DEPTHS for seed in range(5)]
     experiment = write_experiment(tmp_path / "e", one_factor, rng=np.random.default_rng(0), sweep=sweep, diverged=lost)
-    analysis = analyse(read_records(experiment), np.random.default_rng(0))
+    analysis = analyse(read_state(experiment), np.random.default_rng(0))
     assert [claim.subject for claim in analysis.claimed("axis")] == [("activation",)]
     assert len(analysis.grid.diverged) == 3
 
@@ -374,7 +374,7 @@ def test_looks_are_counted_and_paid_for(tmp_path):
             sweep=sweep,
             added_seeds=lambda point: seeds[-1] if seeds else (),
         )
-        return analyse(read_records(experiment), np.random.default_rng(0))
+        return analyse(read_state(experiment), np.random.default_rng(0))
 
     first, second = look(1), look(3)
     assert (first.comparisons.looks, second.comparisons.looks) == (1, 2)
@@ -390,7 +390,7 @@ def test_looks_are_counted_and_paid_for(tmp_path):
 def planned(tmp_path, score, **keys):
     sweep = made_up_sweep(axes=AXES, **keys)
     experiment = write_experiment(tmp_path / "e", score, rng=np.random.default_rng(0), sweep=sweep)
-    analysis = analyse(read_records(experiment), np.random.default_rng(0))
+    analysis = analyse(read_state(experiment), np.random.default_rng(0))
     return analysis, {sentence.topic: sentence for sentence in verdict(analysis)}["plans"]
 
 
@@ -422,7 +422,7 @@ def confirmed(tmp_path, score, finalists, **written):
     experiment = write_experiment(
         tmp_path / "e", score, rng=np.random.default_rng(0), sweep=sweep, finalists=finalists, **written
     )
-    analysis = analyse(read_records(experiment), np.random.default_rng(0))
+    analysis = analyse(read_state(experiment), np.random.default_rng(0))
     told = {sentence.topic: sentence for sentence in verdict(analysis)}["confirmed"]
     check_numerals(told)
     return analysis, told
@@ -443,7 +443,7 @@ def test_fresh_seeds_alone_confirm_the_selected_one(tmp_path):
     plain = write_experiment(
         tmp_path / "plain", clear_winner, rng=np.random.default_rng(0), sweep=made_up_sweep(axes=AXES)
     )
-    without = analyse(read_records(plain), np.random.default_rng(0))
+    without = analyse(read_state(plain), np.random.default_rng(0))
     assert [entry.score for entry in analysis.entries] == [entry.score for entry in without.entries]
     assert analysis.comparisons.looks == 1
     assert [claim for claim in analysis.claims if claim.kind != "confirmed"] == list(without.claims)
@@ -492,7 +492,7 @@ def test_classes_that_a_model_never_predicts_are_said(tmp_path):
     ids = {(t.depth, t.activation): t.trial_id for t in experiment.read_manifest().trials}
     without_class(experiment, ids["deep", "relu"], [1, 4], 7)
     without_class(experiment, ids["deep", "tanh"], [0], 3)
-    analysis = analyse(read_records(experiment), np.random.default_rng(0))
+    analysis = analyse(read_state(experiment), np.random.default_rng(0))
     told = {sentence.topic: sentence for sentence in verdict(analysis)}["doubts"]
     assert told.numbers == {"seeds": 5, "concerned": 2, "classes": "class 7"}
     assert "never predicts class 7 in 2 of 5 seeds" in told.text
@@ -511,7 +511,7 @@ def test_a_class_without_test_images_is_not_called_one_that_is_never_predicted(t
         sweep=made_up_sweep(axes=AXES),
         test_split=(np.zeros((400, 8, 8), dtype=np.uint8), y_true),
     )
-    topics = [sentence.topic for sentence in verdict(analyse(read_records(experiment), np.random.default_rng(0)))]
+    topics = [sentence.topic for sentence in verdict(analyse(read_state(experiment), np.random.default_rng(0)))]
     assert topics == ["selected", "others", "axes", "scope"]
 
 
@@ -521,7 +521,7 @@ def test_what_looks_wrong_in_the_data_is_said_in_the_verdict(tmp_path):
     doubts = ("class 3 has no test images", "values look unscaled: the largest is 255")
     dataset = dataclasses.replace(manifest.dataset, doubts=doubts, values="float64 from 0 to 255")
     experiment.write_manifest(dataclasses.replace(manifest, dataset=dataset))
-    told = verdict(analyse(read_records(experiment), np.random.default_rng(0)))[-1]
+    told = verdict(analyse(read_state(experiment), np.random.default_rng(0)))[-1]
     assert told.topic == "doubts"
     assert all(doubt in told.text for doubt in doubts)
     check_numerals(told)

@@ -99,9 +99,10 @@ display.begin(manifest, trials)
 os.write(1, b"begun\n")  # what is printed meanwhile appears above the table
 sys.stdin.readline()
 for trial in trials:
-    display.started(trial.trial_id)
-    display.epoch(trial.trial_id, {"epoch": 1, "train_accuracy": 0.5, "validation_accuracy": 0.5})
-    display.failed(trial.trial_id, "no")
+    told = {"trial_id": trial.trial_id}
+    display.show({**told, "outcome": "started"})
+    display.show({**told, "outcome": "epoch", "epoch": 1, "train_accuracy": 0.5, "validation_accuracy": 0.5})
+    display.show({**told, "outcome": "failed", "reason": "no"})
     display.say("a line")
 display._live.refresh()
 display.end()

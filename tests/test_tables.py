@@ -6,7 +6,7 @@ import pytest
 from made_up import made_up_sweep, write_experiment
 
 from sweep.plan import confirm_manifest
-from sweep.records import read_records
+from sweep.records import read_state
 from sweep.tables import (
     bold,
     booktabs,
@@ -42,7 +42,7 @@ def rng():
 
 
 def test_results_have_one_row_per_replicate_with_the_columns_of_the_manual(tmp_path, rng):
-    records = read_records(write_experiment(tmp_path / "e", by_depth, rng=rng))
+    records = read_state(write_experiment(tmp_path / "e", by_depth, rng=rng))
     table = results_table(records)
     assert list(table.columns) == [
         *("trial_id", "depth", "activation", "loss", "seed", "train_accuracy", "validation_accuracy", "test_accuracy"),
@@ -55,7 +55,7 @@ def test_results_have_one_row_per_replicate_with_the_columns_of_the_manual(tmp_p
 
 
 def test_history_has_one_row_per_replicate_and_epoch(tmp_path, rng):
-    records = read_records(write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small()))
+    records = read_state(write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small()))
     table = history_table(records)
     assert list(table.columns) == [
         *("trial_id", "depth", "loss", "seed", "epoch"),
@@ -69,13 +69,13 @@ def test_history_has_one_row_per_replicate_and_epoch(tmp_path, rng):
 
 def test_axis_columns_follow_the_axes_of_the_manifest(tmp_path, rng):
     sweep = made_up_sweep(axes={"depth": ["deep"], "learning_rate": [0.01, 0.001], "batch_size": [32, 64]})
-    records = read_records(write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=sweep))
+    records = read_state(write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=sweep))
     columns = ["trial_id", "activation", "loss", "learning_rate", "batch_size"]
     assert list(results_table(records).columns)[:5] == columns
 
 
 def test_twins_are_one_configuration_named_together(tmp_path, rng):
-    grid = read_grid(read_records(write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small())))
+    grid = read_grid(read_state(write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small())))
     assert [configuration.name for configuration in grid.configurations] == [
         "shallow cross_entropy = sparse_cross_entropy",
         "deep cross_entropy = sparse_cross_entropy",
@@ -85,19 +85,19 @@ def test_twins_are_one_configuration_named_together(tmp_path, rng):
 
 def test_equal_scores_alone_do_not_make_twins(tmp_path, rng):
     experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small(), twins=False)
-    assert len(read_grid(read_records(experiment)).configurations) == 4
+    assert len(read_grid(read_state(experiment)).configurations) == 4
 
 
 def test_trials_of_one_grid_point_are_more_seeds_of_it(tmp_path, rng):
     experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small(), added_seeds=lambda point: (7, 8))
-    grid = read_grid(read_records(experiment))
+    grid = read_grid(read_state(experiment))
     assert grid.seeds == (0, 1, 7, 8)
     assert grid.configurations[0].scores("validation_accuracy").tolist() == pytest.approx([0.9, 0.901, 0.907, 0.908])
 
 
 def test_a_seed_that_two_trials_have_counts_once(tmp_path, rng):
     experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small(), added_seeds=lambda point: (1, 2))
-    assert read_grid(read_records(experiment)).seeds == (0, 1, 2)
+    assert read_grid(read_state(experiment)).seeds == (0, 1, 2)
 
 
 def test_failed_missing_and_diverged_points_are_left_out_with_the_reason(tmp_path, rng):
@@ -109,7 +109,7 @@ def test_failed_missing_and_diverged_points_are_left_out_with_the_reason(tmp_pat
         missing=["deep-tanh-hinge"],
         diverged=[("shallow-relu-hinge", 3)],
     )
-    grid = read_grid(read_records(experiment))
+    grid = read_grid(read_state(experiment))
     assert {point.name: reason for point, reason in grid.left_out} == {
         "deep relu hinge": "failed: RuntimeError: made to fail",
         "deep tanh hinge": "not finished",
@@ -124,7 +124,7 @@ def test_summary_ranks_by_the_selection_score_and_never_by_test_accuracy(tmp_pat
         return 1.8 - by_depth(point, seed)
 
     experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small(), test_score=reversed_on_test)
-    table = summary_table(read_records(experiment))
+    table = summary_table(read_state(experiment))
     assert list(table.columns) == [
         *("rank", "depth", "loss", "n", "validation_accuracy_mean", "validation_accuracy_sd"),
         *("test_accuracy_mean", "train_time_s"),
@@ -138,7 +138,7 @@ def test_summary_ranks_by_the_selection_score_and_never_by_test_accuracy(tmp_pat
 def test_summary_of_nothing_finished_has_no_rank(tmp_path, rng):
     names = [f"{depth}-relu-{loss}" for depth in DEPTHS for loss in ("cross_entropy", "sparse_cross_entropy")]
     experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small(), missing=names)
-    table = summary_table(read_records(experiment))
+    table = summary_table(read_state(experiment))
     assert table["rank"].isna().all()
     assert table.note.tolist() == ["not finished"] * 4
 
@@ -223,7 +223,7 @@ def test_equal_means_have_equal_ranks_whatever_order_the_scores_came_in(tmp_path
     def score(point, seed):
         return orders[point["depth"]][seed] if point["activation"] == "relu" else 0.1 * (len(point["depth"]) - 3)
 
-    table = summary_table(read_records(write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep)))
+    table = summary_table(read_state(write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep)))
     # 0.1 x (7 - 3) is the largest, then 0.3 of medium, the three means of 0.2, and 0.1.
     assert table["rank"].tolist() == [1, 2, 3, 3, 3, 6]
     assert table[table["rank"] == 3].depth.tolist() == list(orders)
@@ -232,7 +232,7 @@ def test_equal_means_have_equal_ranks_whatever_order_the_scores_came_in(tmp_path
 def test_values_that_are_close_are_levels_and_columns_of_their_own(tmp_path, rng):
     rates = [0.1, 0.1000000001, 0.30000000000000004, 0.3]
     sweep = small(axes={"depth": ["deep"], "activation": ["relu"], "loss": ["hinge"], "learning_rate": rates})
-    records = read_records(write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=sweep))
+    records = read_state(write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=sweep))
     grid = read_grid(records)
     assert grid.levels("learning_rate") == [
         *("learning_rate=0.1", "learning_rate=0.1000000001"),
@@ -246,14 +246,14 @@ def test_values_that_are_close_are_levels_and_columns_of_their_own(tmp_path, rng
 def test_a_value_has_one_name_in_all_tables(tmp_path, rng):
     axes = {"depth": ["deep"], "activation": ["relu"], "loss": ["hinge", "cross_entropy"], "learning_rate": [1, 1e-5]}
     experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small(axes=axes), failed=["deep-relu-hinge"])
-    table = summary_table(read_records(experiment))
+    table = summary_table(read_state(experiment))
     assert set(table.learning_rate[table["rank"].isna()]) == {"1", "1e-05"}
     assert set(table.learning_rate[table["rank"].notna()]) == {"1", "1e-05"}
 
 
 def test_fresh_seeds_are_in_no_table_and_large_seeds_are_whole_numbers(tmp_path, rng):
     experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small())
-    records = read_records(experiment)
+    records = read_state(experiment)
     before = [csv(make(records)) for make in (results_table, history_table, summary_table)]
     manifest, trial = records.manifest, records.manifest.trials[0]
     confirmed = confirm_manifest(manifest, [tuple(trial.point.items())], 2, command="")

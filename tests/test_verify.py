@@ -13,10 +13,9 @@ from sweep.config import load_sweep
 from sweep.datasets import load_dataset
 from sweep.doctor import Finding
 from sweep.errors import ConfigError, ExperimentError
-from sweep.launch import Launch
-from sweep.launch.left import trials_left
+from sweep.launch import trials_left
 from sweep.plan import make_manifest
-from sweep.records import DoneRecord, Experiment
+from sweep.records import DoneRecord, Experiment, read_state
 from sweep.storage import LocalStorage
 from sweep.trial import describe_worker, run_trial
 from sweep.verify import retrain, verify
@@ -148,9 +147,7 @@ def test_trial_that_cannot_be_computed_again_is_found_and_hides_no_other(
 
 
 @pytest.mark.parametrize("change", [{"activation": "gelu"}, {"loss": "x"}, {"engine": "x"}])
-def test_trial_of_a_version_that_knew_more_is_not_trained(
-    experiment: Experiment, tmp_path: Path, change: dict[str, Any]
-) -> None:
+def test_trial_of_a_version_that_knew_more_is_not_trained(experiment: Experiment, change: dict[str, Any]) -> None:
     manifest = experiment.read_manifest()
     assert manifest
     other = dataclasses.replace(manifest.trials[0], **change)
@@ -158,9 +155,8 @@ def test_trial_of_a_version_that_knew_more_is_not_trained(
     with pytest.raises(ConfigError, match="cannot train"):
         list(retrain(experiment, other.trial_id))
     experiment.storage.delete(f"trials/{other.trial_id}/done.json")
-    launch = Launch(storage=LocalStorage(tmp_path), name="copy", command="")
     with pytest.raises(ConfigError, match="cannot train"):
-        trials_left(launch.experiment, dataclasses.replace(manifest, trials=(other,)), launch)
+        trials_left(read_state(experiment))
 
 
 def test_test_split_that_is_another_is_found(experiment: Experiment) -> None:

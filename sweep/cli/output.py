@@ -1,19 +1,16 @@
 """What the verbs print, for people or as JSON."""
 
 import contextlib
-import importlib.metadata
 import json
-import platform
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import sweep as package
 from sweep.cli.streams import lost_output
 from sweep.config import AXES, SweepConfig, point_name, value_name
 from sweep.errors import SweepError, one_line
-from sweep.records import Experiment, list_experiments, read_records
+from sweep.records import Experiment, State, list_experiments, read_state
 from sweep.report import write_report
 from sweep.storage import Storage
 
@@ -21,10 +18,10 @@ if TYPE_CHECKING:
     from sweep.doctor import Finding
 
 
-def print_status(name: str, experiment: Experiment, *, as_json: bool) -> None:
+def print_status(name: str, state: State, *, as_json: bool) -> None:
     """Prints how far an experiment is, and each trial that is not finished."""
-    records = read_records(experiment)
-    epochs = experiment.checkpointed_epochs() if not records.complete else {}
+    records = state.legible
+    epochs = records.experiment.checkpointed_epochs() if not records.complete else {}
     rows = []
     for trial in records.manifest.trials:
         trial_id = trial.trial_id
@@ -57,7 +54,7 @@ def print_list(storage: Storage, *, as_json: bool) -> None:
     for name in list_experiments(storage):
         row: dict[str, Any] = {"name": name, "done": None, "failed": None, "trials": None, "created": None}
         try:
-            records = read_records(Experiment(storage.folder(name)))
+            records = read_state(Experiment(storage.folder(name))).legible
         except SweepError as error:
             rows.append(row | {"problem": str(error)})
             continue
@@ -73,7 +70,7 @@ def print_list(storage: Storage, *, as_json: bool) -> None:
         print(f"no experiments in {storage}; make one with: sweep run")
 
 
-def print_outcome(experiment: Experiment, out: Path) -> None:
+def print_outcome(state: State, out: Path) -> None:
     """Writes the report of what is finished, then prints its table.
 
     Raises:
@@ -81,10 +78,9 @@ def print_outcome(experiment: Experiment, out: Path) -> None:
     """
     from sweep.display import make_console, ranking
 
-    records = read_records(experiment)
-    if records.done:
-        page = write_report([experiment], out)
-        make_console(least_width=44).print(ranking(records))
+    if state.done:
+        page = write_report([state], out)
+        make_console(least_width=44).print(ranking(state.legible))
         print_page(page)
 
 
@@ -109,19 +105,19 @@ def print_findings(findings: "Iterable[Finding]", when_ok: str) -> int:
 
 def print_versions() -> None:
     """Prints what a report of trouble should begin with; imports neither torch nor Ray."""
-    print(f"sweep {package.__version__}\nPython {platform.python_version()}")
+    from sweep.machine import NOT_THERE, versions
+
+    found = versions()
+    print(f"sweep {found['sweep']}\nPython {found['python']}")
     for name in ("torch", "ray"):
-        try:
-            print(name, importlib.metadata.version(name))
-        except importlib.metadata.PackageNotFoundError:
-            print(name, "is not installed")
+        print(name, "is not installed" if found[name] == NOT_THERE else found[name])
 
 
 def print_plan(sweep: SweepConfig, data_dir: str | None) -> None:
     """Prints what a sweep would train."""
     from sweep.display import make_console, make_table
-    from sweep.doctor import describe_classes, read_dataset
-    from sweep.plan import disk_estimate_gb, make_manifest
+    from sweep.doctor import describe_classes, disk_estimate_gb, read_dataset
+    from sweep.plan import make_manifest
 
     dataset = read_dataset(sweep, None, data_dir)
     manifest = make_manifest(sweep, dataset, name=sweep.name, command="", engine="reference", fingerprint={})
@@ -133,8 +129,7 @@ def print_plan(sweep: SweepConfig, data_dir: str | None) -> None:
     make_console(least_width=72).print(table)
     models = len(manifest.trials) * len(sweep.seeds)
     sizes = manifest.dataset
-    parameters = [manifest.parameters(trial) for trial in manifest.trials]
-    needed = disk_estimate_gb(manifest.trials, num_parameters=parameters, dataset=sizes)
+    needed = disk_estimate_gb(manifest, manifest.trials)
     print(
         f"{len(manifest.trials)} grid points x {len(sweep.seeds)} seeds = {models} models, {sweep.epochs} epochs each\n"
         f"{sizes.name}: {sizes.train_size:,} training, {sizes.validation_size:,} validation, "

@@ -17,7 +17,7 @@ from sweep.cli.output import (
 )
 from sweep.config import SweepConfig, check_experiment_name, load_sweep
 from sweep.errors import ConfigError, SweepError
-from sweep.records import open_experiment
+from sweep.records import open_experiment, read_state
 from sweep.report import choose_folder, write_report
 from sweep.storage import open_storage
 
@@ -142,10 +142,8 @@ def resume(
     quiet: QuietOption = False,
 ) -> None:
     """Trains what is left of an experiment, then writes the report."""
-    experiment = open_experiment(open_storage(storage), name)
-    manifest = experiment.read_manifest()
-    assert manifest
-    _launch(manifest.sweep, storage, name, address, data_dir, out, quiet=quiet, only_failed=failed)
+    open_experiment(open_storage(storage), name)
+    _launch(None, storage, name, address, data_dir, out, quiet=quiet, only_failed=failed)
 
 
 @app.command(
@@ -176,10 +174,9 @@ def confirm(
     """Trains what is left of an experiment's confirmation, which it plans first, then writes the report."""
     from sweep.launch import Confirmation
 
-    manifest = open_experiment(open_storage(storage), name).read_manifest()
-    assert manifest
+    open_experiment(open_storage(storage), name)
     asked = Confirmation(count=count, num_seeds=seeds)
-    _launch(manifest.sweep, storage, name, address, data_dir, out, quiet=quiet, confirm=asked)
+    _launch(None, storage, name, address, data_dir, out, quiet=quiet, confirm=asked)
 
 
 @app.command(
@@ -213,7 +210,7 @@ def submit(
 @app.command()
 def status(name: str, storage: StorageOption = "experiments", as_json: JsonOption = False) -> None:
     """Say how far an experiment is."""
-    print_status(name, open_experiment(open_storage(storage), name), as_json=as_json)
+    print_status(name, read_state(open_experiment(open_storage(storage), name)), as_json=as_json)
 
 
 @app.command(name="list")
@@ -263,7 +260,7 @@ def report(names: list[str], storage: StorageOption = "experiments", out: OutOpt
     """Write the report of one experiment, or of several side by side."""
     names = list(dict.fromkeys(names))
     experiments = [open_experiment(open_storage(storage), name) for name in names]
-    print_page(write_report(experiments, choose_folder(open_storage(storage), names, out)))
+    print_page(write_report([read_state(one) for one in experiments], choose_folder(open_storage(storage), names, out)))
 
 
 def _split(words: list[str] | None) -> tuple[str, list[str]]:
@@ -274,7 +271,7 @@ def _split(words: list[str] | None) -> tuple[str, list[str]]:
 
 
 def _launch(
-    sweep: SweepConfig,
+    sweep: SweepConfig | None,
     storage: str,
     name: str,
     address: str | None,
@@ -305,7 +302,7 @@ def _launch(
     exit_code = outcome.exit_code
     if not outcome.signal_number and not outcome.problem:
         try:
-            print_outcome(launch.experiment, folder)
+            print_outcome(outcome.state, folder)
         except SweepError as error:
             again = command_line(["sweep", "report", name, "--storage", str(launch.storage), "--out", str(folder)])
             print(f"error: {error}; all that is trained is kept, write its report with: {again}", file=sys.stderr)
@@ -313,8 +310,7 @@ def _launch(
     if not outcome.complete:
         if outcome.problem:
             print(f"error: {outcome.problem}", file=sys.stderr)
-        failed = f", {len(outcome.failed)} failed" if outcome.failed else ""
-        print(
-            f"INCOMPLETE {outcome.done}/{outcome.total}{failed}; go on with: {resume_command(launch)}", file=sys.stderr
-        )
+        failed = f", {len(outcome.state.failed)} failed" if outcome.state.failed else ""
+        total = len(outcome.state.manifest.trials)
+        print(f"INCOMPLETE {outcome.done}/{total}{failed}; go on with: {resume_command(launch)}", file=sys.stderr)
     sys.exit(exit_code)

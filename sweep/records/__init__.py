@@ -14,7 +14,7 @@
     encoding.py      contents as bytes and back
     typed.py         JSON values in the types of a record
     experiment.py    names, writes and reads every file
-    reading.py       finds experiments, and reads one for a report
+    reading.py       finds experiments, and reads what there is of one
 
 Manifest and done records are sealed with their own SHA-256, so a truncated or edited one is noticed. What is read is
 checked for safety, and not judged: a value that nobody could choose today stays readable.
@@ -32,7 +32,7 @@ from sweep.records.contents import (
     utc_now,
 )
 from sweep.records.experiment import Experiment
-from sweep.records.reading import ExperimentRecords, list_experiments, open_experiment, read_records
+from sweep.records.reading import State, list_experiments, open_experiment, read_state
 
 __all__ = [
     "HISTORY_METRICS",
@@ -40,12 +40,12 @@ __all__ = [
     "DatasetRecord",
     "DoneRecord",
     "Experiment",
-    "ExperimentRecords",
     "Manifest",
     "Predictions",
     "ReplicateRecord",
+    "State",
     "list_experiments",
     "open_experiment",
-    "read_records",
+    "read_state",
     "utc_now",
 ]

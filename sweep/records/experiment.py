@@ -57,6 +57,7 @@ class Experiment:
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
+        self._decoded: tuple[bytes, Manifest] | None = None  # the manifest last read, by the hash of its file
 
     @property
     def name(self) -> str:
@@ -76,6 +77,8 @@ class Experiment:
     def read_manifest(self) -> Manifest | None:
         """Gives the manifest, None if there is none; its name is what its folder is called, wherever it was made.
 
+        Read each time, and decoded again only if its bytes have changed.
+
         Raises:
             ExperimentError: if it is damaged, or was written by a newer version; nothing is overwritten.
         """
@@ -83,8 +86,11 @@ class Experiment:
             content = self.storage.read("manifest.json")
         except FileNotFoundError:
             return None
+        digest = hashlib.sha256(content).digest()
         try:
-            return dataclasses.replace(decode_manifest(content), name=one_line(self.name))
+            if self._decoded is None or self._decoded[0] != digest:
+                self._decoded = digest, dataclasses.replace(decode_manifest(content), name=one_line(self.name))
+            return self._decoded[1]
         except ValueError as error:
             raise ExperimentError(
                 f"the manifest {self.storage}/manifest.json is damaged ({error}); nothing was changed: "

@@ -1,39 +1,87 @@
-"""Finds the experiments of a storage path, and reads one for a report."""
+"""Finds the experiments of a storage path, and reads what there is of one: the one reader of every command."""
 
 import contextlib
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass
+import functools
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from sweep.errors import ExperimentError, StorageError, one_line, shown, unknown
+from sweep.config import TrialConfig
+from sweep.errors import ExperimentError, StorageError, last_line, one_line, shown, unknown
 from sweep.records.contents import DoneRecord, Manifest
 from sweep.records.experiment import Experiment
 from sweep.storage import Storage
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExperimentRecords:
-    """All that a report reads of an experiment, except the predictions, which are read one trial at a time.
+class State:
+    """What there is of an experiment; a command reads it once. Predictions and weights are read one trial at a time.
 
     Attributes:
-        experiment: For `read_predictions` and `read_test_split`.
-        manifest: Of the experiment.
+        experiment: Its files.
+        manifest: As it is on the disk, or as a run is about to write it.
         done: Record of each finished trial by trial id, in the manifest's order.
-        failed: Last line of the traceback of each failed trial by trial id.
-        events: For provenance: wall times, retries.
+        failed: Last line of the traceback of each failed trial by trial id, as it can be shown.
     """
 
     experiment: Experiment
     manifest: Manifest
-    done: Mapping[str, DoneRecord]
-    failed: Mapping[str, str]
-    events: list[dict[str, Any]]
+    done: Mapping[str, DoneRecord] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def left(self) -> list[TrialConfig]:
+        """The trials of the manifest that are not finished."""
+        return [trial for trial in self.manifest.trials if trial.trial_id not in self.done]
 
     @property
     def complete(self) -> bool:
         """Whether every trial of the manifest is finished."""
-        return len(self.done) == len(self.manifest.trials)
+        return not self.left
+
+    @functools.cached_property
+    def events(self) -> list[dict[str, Any]]:
+        """For provenance: wall times, retries; read when first asked for."""
+        return self.experiment.read_events()
+
+    @functools.cached_property
+    def legible(self) -> "State":
+        """The same with every text of the manifest as it can be shown; not to be written."""
+        return dataclasses.replace(self, manifest=legible(self.manifest))
+
+    def again(self, manifest: Manifest) -> "State":
+        """Gives the state under a manifest, with what has been finished and what has failed since.
+
+        A trial stays finished, whatever the manifest: an id stands for its numbers. So no record is read twice.
+        """
+        trial_ids = [trial.trial_id for trial in manifest.trials]
+        new = self.experiment.read_all_done([trial_id for trial_id in trial_ids if trial_id not in self.done])
+        done = {**self.done, **new}
+        state = dataclasses.replace(
+            self, manifest=manifest, done={trial_id: done[trial_id] for trial_id in trial_ids if trial_id in done}
+        )
+        return dataclasses.replace(state, failed=_reasons(self.experiment, [trial.trial_id for trial in state.left]))
+
+    def without(self, trial_ids: Collection[str]) -> "State":
+        """Gives the state in which these trials are not finished."""
+        if not trial_ids:
+            return self
+        done = {trial_id: record for trial_id, record in self.done.items() if trial_id not in trial_ids}
+        failed = {**self.failed, **_reasons(self.experiment, trial_ids)}
+        return dataclasses.replace(self, done=done, failed=failed)
+
+
+def read_state(experiment: Experiment) -> State:
+    """Reads what there is of an experiment, finished or not.
+
+    Raises:
+        ExperimentError: if there is no manifest, or it is damaged.
+    """
+    manifest = experiment.read_manifest()
+    if manifest is None:
+        raise ExperimentError(f"{experiment.storage} has no manifest.json; it is no experiment")
+    return State(experiment=experiment, manifest=manifest).again(manifest)
 
 
 def open_experiment(storage: Storage, name: str) -> Experiment:
@@ -63,28 +111,6 @@ def list_experiments(storage: Storage) -> list[str]:
     return names
 
 
-def read_records(experiment: Experiment) -> ExperimentRecords:
-    """Reads what there is of an experiment, finished or not, with every text as it can be shown.
-
-    Raises:
-        ExperimentError: if there is no manifest, or it is damaged.
-    """
-    manifest = experiment.read_manifest()
-    if manifest is None:
-        raise ExperimentError(f"{experiment.storage} has no manifest.json; it is no experiment")
-    trial_ids = [trial.trial_id for trial in manifest.trials]
-    done = experiment.read_all_done(trial_ids)
-    errors = experiment.read_errors([trial_id for trial_id in trial_ids if trial_id not in done])
-    failed = {trial_id: (error.strip().splitlines() or ["?"])[-1] for trial_id, error in errors.items()}
-    return ExperimentRecords(
-        experiment=experiment,
-        manifest=legible(manifest),
-        done=done,
-        failed=legible(failed),
-        events=experiment.read_events(),
-    )
-
-
 def legible(value: Any) -> Any:
     """Gives a value whose texts have nothing that ends a line, steers a terminal or cannot be written as UTF-8."""
     if isinstance(value, str):
@@ -97,3 +123,8 @@ def legible(value: Any) -> Any:
         fields = {field.name: legible(getattr(value, field.name)) for field in dataclasses.fields(value)}
         return dataclasses.replace(value, **fields)
     return value
+
+
+def _reasons(experiment: Experiment, trial_ids: Collection[str]) -> dict[str, str]:
+    errors = experiment.read_errors(list(trial_ids))
+    return {trial_id: one_line(last_line(error) or "?") for trial_id, error in errors.items()}

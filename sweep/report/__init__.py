@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from sweep.report.files import choose_folder
 
 if TYPE_CHECKING:
-    from sweep.records import Experiment
+    from sweep.records import State
 
 
-def write_report(experiments: "Sequence[Experiment]", out: Path) -> Path:
+def write_report(states: "Sequence[State]", out: Path) -> Path:
     """Writes the report of one experiment, or of several side by side, and gives the page to open.
 
     Writes `report.html`, `README.md`, `figures/`, `tables/`, `results.csv`, `history.csv` and `SHA256SUMS` (their
@@ -25,13 +25,12 @@ def write_report(experiments: "Sequence[Experiment]", out: Path) -> Path:
     experiments these are the comparison, and each has its own whole report in a folder of its name below `out`.
 
     Raises:
-        ExperimentError: if an experiment's manifest is missing or damaged.
         ConfigError: if `out` holds anything but an older report.
         StorageError: if `out` cannot be written.
     """
     from sweep.report.writing import write
 
-    return write(experiments, out)
+    return write(states, out)
 
 
 __all__ = ["choose_folder", "write_report"]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sweep.records import ExperimentRecords
+from sweep.records import State
 from sweep.report.claims import claims
 from sweep.report.confirmation import confirmation
 from sweep.report.findings import (
@@ -49,7 +49,7 @@ from sweep.tables import Grid, read_grid
 Point = Mapping[str, Any]
 
 
-def analyse(records: ExperimentRecords, rng: np.random.Generator) -> Analysis:
+def analyse(records: State, rng: np.random.Generator) -> Analysis:
     """Computes every number of a report.
 
     Args:

@@ -3,13 +3,13 @@
 import math
 
 from sweep.metrics import Metric
-from sweep.records import ExperimentRecords
+from sweep.records import State
 from sweep.report.findings import LEVEL, Confirmation, Finalist, shown_interval
 from sweep.stats import better_than, compare, mean_interval
 from sweep.tables import Grid, read_grid
 
 
-def confirmation(records: ExperimentRecords, metric: Metric) -> Confirmation | None:
+def confirmation(records: State, metric: Metric) -> Confirmation | None:
     """Reads the fresh seeds of an experiment; None if it has no finalists."""
     if not records.manifest.confirmations:
         return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sweep.config import Point
 from sweep.errors import ConfigError, ExperimentError
-from sweep.records import Experiment, ExperimentRecords, read_records
+from sweep.records import State
 from sweep.stats import compare
 from sweep.tables import Grid, read_grid
 
@@ -27,18 +27,17 @@ class Finalists:
     num_seeds: int
 
 
-def find_finalists(experiment: Experiment, count: int | None) -> Finalists:
+def find_finalists(records: State, count: int | None) -> Finalists:
     """Gives the best configurations of a finished experiment.
 
     Args:
-        experiment: All trials of its sweep finished.
+        records: All trials of the sweep finished.
         count: How many; None for those that cannot be told apart from the best, at least 2 and at most 5.
 
     Raises:
         ExperimentError: if something is not finished, or nothing has been selected.
         ConfigError: if there are not so many.
     """
-    records = read_records(experiment)
     _check_finished(records)
     grid = read_grid(records)
     name, total = records.manifest.name, len(grid.configurations)
@@ -64,7 +63,7 @@ def _not_told_apart(grid: Grid, looks: int) -> int:
     return int(compare(grid.goodness, looks=looks).in_best_set.sum())
 
 
-def _check_finished(records: ExperimentRecords) -> None:
+def _check_finished(records: State) -> None:
     left = [trial.trial_id for trial in records.manifest.compared if trial.trial_id not in records.done]
     if left:
         name = records.manifest.name

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sweep.metrics import Metric
-from sweep.records import ExperimentRecords, Manifest
+from sweep.records import Manifest, State
 from sweep.report.images import TestImages
 from sweep.stats import Comparisons, FactorEffects, Interval, NamedPair, Winner
 from sweep.tables import Configuration, Grid, GridPoint
@@ -257,7 +257,7 @@ class Analysis(Findings):
         images: Predictions on the test images; None if they are not there.
     """
 
-    records: ExperimentRecords
+    records: State
     confirmation: "Confirmation | None"
     controls: tuple[Control, ...]
     twins: tuple[Configuration, ...]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.metrics import ClassScores, class_scores
-from sweep.records import DoneRecord, ExperimentRecords, Predictions
+from sweep.records import DoneRecord, Predictions, State
 from sweep.tables import Configuration, Grid
 
 
@@ -79,7 +79,7 @@ class TestImages:
     __test__ = False  # not a test, whatever pytest makes of its name
 
 
-def read_test_images(records: ExperimentRecords, grid: Grid, ranked: Sequence[Configuration]) -> TestImages | None:
+def read_test_images(records: State, grid: Grid, ranked: Sequence[Configuration]) -> TestImages | None:
     """Reads the predictions of some configurations, best first; None if there is nothing to read.
 
     Args:
@@ -119,7 +119,7 @@ def read_test_images(records: ExperimentRecords, grid: Grid, ranked: Sequence[Co
     )
 
 
-def average_over_occurring(records: ExperimentRecords) -> ExperimentRecords:
+def average_over_occurring(records: State) -> State:
     """Gives records whose macro averages leave out classes that do not occur, where sweep 0.1.0 counted them as 0.
 
     Predictions are read only if the test split lacks a class.
@@ -136,7 +136,7 @@ def average_over_occurring(records: ExperimentRecords) -> ExperimentRecords:
         return records  # whoever needs them says that they are not there
 
 
-def _averaged(records: ExperimentRecords, done: DoneRecord) -> DoneRecord:
+def _averaged(records: State, done: DoneRecord) -> DoneRecord:
     confusions = records.experiment.read_predictions(done.trial_id).test_confusion
     replicates = []
     for replicate, confusion in zip(done.replicates, confusions, strict=True):
@@ -145,9 +145,7 @@ def _averaged(records: ExperimentRecords, done: DoneRecord) -> DoneRecord:
     return dataclasses.replace(done, replicates=tuple(replicates))
 
 
-def _predicted(
-    records: ExperimentRecords, configuration: Configuration, y_true: NDArray[np.int64], classes: int
-) -> Predicted:
+def _predicted(records: State, configuration: Configuration, y_true: NDArray[np.int64], classes: int) -> Predicted:
     read: dict[str, Predictions] = {}
     rows, never, confusion = [], [], np.zeros((classes, classes), dtype=np.int64)
     for replicate in configuration.trained:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from sweep.config import value_name
-from sweep.records import ExperimentRecords
+from sweep.records import State
 from sweep.report.document import Block, Paragraph, Section, Table, note, section
 from sweep.report.formats import duration, numbered, several
 from sweep.tables import code
@@ -17,7 +17,7 @@ from sweep.tables import code
 _MOST_FAILURES = 20
 
 
-def provenance_section(records: ExperimentRecords) -> Section:
+def provenance_section(records: State) -> Section:
     """Command, sweep, versions, hardware, times, failures, and how to reproduce a number."""
     manifest = records.manifest
     rows = [
@@ -68,7 +68,7 @@ def provenance_section(records: ExperimentRecords) -> Section:
     return section("provenance", "Provenance", blocks)
 
 
-def _seeds(records: ExperimentRecords) -> str:
+def _seeds(records: State) -> str:
     seeds = sorted({seed for trial in records.manifest.compared for seed in trial.seeds})
     return numbered(seeds)
 
@@ -85,7 +85,7 @@ def _words(values: Any) -> str:
     )
 
 
-def _wall_time(records: ExperimentRecords) -> str:
+def _wall_time(records: State) -> str:
     """Sum over the runs that said how long they took; events are notes, so there may be none."""
     times = [
         event["wall_time_s"]
@@ -100,18 +100,18 @@ def _wall_time(records: ExperimentRecords) -> str:
     return f"{duration(sum(times))}{runs}{unknown}"
 
 
-def _training_time(records: ExperimentRecords) -> str:
+def _training_time(records: State) -> str:
     replicates = [replicate for record in records.done.values() for replicate in record.replicates]
     total = sum(replicate.train_time_s for replicate in replicates)
     return f"{duration(total)} for {several(len(replicates), 'model')}, one after the other"
 
 
-def _sizes(records: ExperimentRecords) -> str:
+def _sizes(records: State) -> str:
     dataset = records.manifest.dataset
     return f"{dataset.train_size:,} to train, {dataset.validation_size:,} to validate, {dataset.test_size:,} to test"
 
 
-def _failures(records: ExperimentRecords) -> str:
+def _failures(records: State) -> str:
     counts = Counter(str(event.get("event")) for event in records.events)
     parts = [f"{len(records.failed)} of {several(len(records.manifest.trials), 'trial')} failed in the end"]
     for event, words in (
@@ -124,7 +124,7 @@ def _failures(records: ExperimentRecords) -> str:
     return "; ".join(parts).replace("retrys", "retries")
 
 
-def _moved(records: ExperimentRecords) -> str:
+def _moved(records: State) -> str:
     moved = [trial_id for trial_id, record in records.done.items() if not record.bit_exact(records.manifest)]
     if not moved:
         return "none: every trial ran where the manifest says"
@@ -134,7 +134,7 @@ def _moved(records: ExperimentRecords) -> str:
     return f"{several(len(moved), 'trial')} on other hardware or versions: {names}"
 
 
-def _diverged(records: ExperimentRecords) -> str:
+def _diverged(records: State) -> str:
     lost = [
         f"{trial_id} seed {replicate.seed}"
         for trial_id, record in records.done.items()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sweep.records import Experiment, read_records
+from sweep.records import State
 from sweep.report.analysis import analyse
 from sweep.report.best import best_section
 from sweep.report.checks import control_section, reproduction_section
@@ -26,14 +26,11 @@ from sweep.report.verdict import incomplete, verdict
 from sweep.tables import booktabs, csv, history_table, results_table
 
 
-def write(experiments: Sequence[Experiment], out: Path) -> Path:
+def write(states: Sequence[State], out: Path) -> Path:
     """Writes the report of one or several experiments; see `sweep.report.write_report`."""
     # A fixed start, so that the same records always give the same report.
-    analyses = [
-        analyse(average_over_occurring(read_records(experiment)), np.random.default_rng(0))
-        for experiment in experiments
-    ]
-    names = [experiment.name for experiment in experiments]
+    analyses = [analyse(average_over_occurring(state.legible), np.random.default_rng(0)) for state in states]
+    names = [state.experiment.name for state in states]
     instead = proposed_folder(out, names)
     folders = folders_of(names)
     if folders:

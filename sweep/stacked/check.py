@@ -10,6 +10,7 @@ import torch
 
 from sweep.config import ACTIVATIONS, LOSSES, TrialConfig
 from sweep.engine import Engine, ReferenceEngine, TrainingImages
+from sweep.errors import first_line
 from sweep.stacked.engine import StackedEngine
 
 # Of losses, logits, parameters and moments after six steps, all of order 1 or less. Rounding gives some 1e-8; a step
@@ -26,8 +27,7 @@ def main(device: str) -> None:
     try:
         reason = disagreement(StackedEngine, device)
     except Exception as error:  # what fails here would fail in training
-        first_line = str(error).partition("\n")[0]
-        reason = f"its self-check on {device} ended with {type(error).__name__}: {first_line}"
+        reason = f"its self-check on {device} ended with {type(error).__name__}: {first_line(error)}"
         # So says a torch that lacks an operator or wants other arguments; anything else may be a matter of memory.
         lasting = isinstance(error, AttributeError | NotImplementedError | TypeError)
     print(json.dumps({"reason": reason, "lasting": lasting}))

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from sweep.config import TrialConfig, value_name
-from sweep.records import HISTORY_METRICS, ExperimentRecords
+from sweep.records import HISTORY_METRICS, State
 from sweep.tables.points import read_grid
 
 RESULT_SCORES = (
@@ -20,7 +20,7 @@ RESULT_SCORES = (
 )
 
 
-def results_table(records: ExperimentRecords) -> pd.DataFrame:
+def results_table(records: State) -> pd.DataFrame:
     """One row per finished replicate, as in `results.csv`.
 
     Columns: trial_id, the axes, seed, `RESULT_SCORES`; scores in [0, 1], precision, recall and F1 macro-averaged.
@@ -36,7 +36,7 @@ def results_table(records: ExperimentRecords) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["trial_id", *axes, "seed", *RESULT_SCORES])
 
 
-def history_table(records: ExperimentRecords) -> pd.DataFrame:
+def history_table(records: State) -> pd.DataFrame:
     """One row per epoch of a finished replicate, as in `history.csv`.
 
     Columns: trial_id, the axes, seed, epoch (from 1), then the four metrics of the history.
@@ -61,7 +61,7 @@ def history_table(records: ExperimentRecords) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=names)
 
 
-def summary_table(records: ExperimentRecords) -> pd.DataFrame:
+def summary_table(records: State) -> pd.DataFrame:
     """One row per configuration, the largest mean of the selection score first; twins share a row, equal means a rank.
 
     Columns: rank, the axes, n (seeds), mean and standard deviation over the seeds of the selection score, mean test

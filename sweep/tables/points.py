@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from sweep.config import TrialConfig, level_name, value_name
 from sweep.metrics import METRICS, Metric
-from sweep.records import ExperimentRecords, ReplicateRecord
+from sweep.records import ReplicateRecord, State
 from sweep.stats import Interval, blocked_fit, share_interval
 
 # Means of the same scores in another order differ by this much at most.
@@ -174,7 +174,7 @@ class Grid:
         return sorted(zip((1 + larger).tolist(), self.configurations, strict=True), key=lambda ranked: ranked[0])
 
 
-def read_grid(records: ExperimentRecords, *, confirmation: bool = False) -> Grid:
+def read_grid(records: State, *, confirmation: bool = False) -> Grid:
     """Groups an experiment's trials by grid point, finds their seeds and the twins.
 
     Args:
@@ -211,9 +211,7 @@ def make_grid(points: Sequence[GridPoint], axes: Mapping[str, tuple[Any, ...]], 
     return _connected(grid)
 
 
-def _points(
-    records: ExperimentRecords, trials: Sequence[TrialConfig], axes: Mapping[str, Sequence[Any]]
-) -> list[GridPoint]:
+def _points(records: State, trials: Sequence[TrialConfig], axes: Mapping[str, Sequence[Any]]) -> list[GridPoint]:
     by_point: dict[tuple[Any, ...], list[TrialConfig]] = {}
     for trial in trials:
         by_point.setdefault(tuple(trial.point[axis] for axis in axes), []).append(trial)

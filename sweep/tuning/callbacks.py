@@ -2,9 +2,9 @@
 
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ray.tune import Callback, Stopper
 from ray.tune.search import Searcher
@@ -19,23 +19,10 @@ _NODE_LOST = "node has died"
 _NOT_STARTED = "error raised in its creation task"
 
 
-class Listener(Protocol):
-    """Whoever wants to know how the trials are doing; called from the thread that runs them."""
-
-    def started(self, trial_id: str) -> None:
-        """A worker has taken the trial."""
-
-    def epoch(self, trial_id: str, metrics: Mapping[str, float]) -> None:
-        """An epoch has ended; the metrics are those of `TrialRun.latest`."""
-
-    def done(self, trial_id: str, metrics: Mapping[str, float]) -> None:
-        """The trial is finished and its record written."""
-
-    def failed(self, trial_id: str, reason: str) -> None:
-        """The trial has failed and is not tried again."""
-
-    def retried(self, trial_id: str, reason: str) -> None:
-        """The trial's worker or node was lost; it starts again from its last checkpoint."""
+# Whoever wants to know how the trials are doing, called from the thread that runs them with a `trial_id` and an
+# `outcome`: "started"; "epoch" or "done", with what `TrialRun.latest` gives; "failed", with a `reason`; or "retried",
+# with a `reason`, when its worker was lost and it starts again from its last checkpoint.
+Listener = Callable[[Mapping[str, Any]], None]
 
 
 class _NeverSaved:
@@ -105,26 +92,21 @@ class PassOn(_NeverSaved, Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker has taken a pack of trials."""
         for trial_id in self._running(trial):
-            self._listener.started(trial_id)
+            self._tell(trial_id, "started")
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
         """A worker has reported epochs, or the ends of trials."""
         for report in result["reports"]:
-            trial_id = report["trial_id"]
             if report["outcome"] == "storage_error":
                 self._fail(StorageError(report["reason"]))
             elif report["outcome"] == "node_unfit":
                 self._fail(ResourceError(report["reason"]))
-            elif report["outcome"] == "failed":
-                self._end(trial, trial_id)
-                self._listener.failed(trial_id, report["reason"])
-            elif report["outcome"] == "done":
-                self._end(trial, trial_id)
-                self._listener.done(trial_id, report)
             else:
-                self._listener.epoch(trial_id, report)
+                if report["outcome"] in ("failed", "done"):
+                    self._end(trial, report["trial_id"])
+                self._listener(report)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker or a node was lost, and Tune starts the pack again; a lost node uses up no retry of a trial."""
@@ -138,7 +120,7 @@ class PassOn(_NeverSaved, Callback):
             if self._lost[trial_id] > self._max_retries:
                 self._give_up(trial, trial_id)
             else:
-                self._listener.retried(trial_id, f"its {'node' if node_lost else 'worker'} was lost")
+                self._tell(trial_id, "retried", f"its {'node' if node_lost else 'worker'} was lost")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The worker of a pack was lost once too often."""
@@ -147,6 +129,9 @@ class PassOn(_NeverSaved, Callback):
         for trial_id in self._unfinished(trial):
             self._lost[trial_id] += 1
             self._give_up(trial, trial_id)
+
+    def _tell(self, trial_id: str, outcome: str, reason: str = "") -> None:
+        self._listener({"trial_id": trial_id, "outcome": outcome, "reason": reason})
 
     def _unfinished(self, trial: Any) -> list[str]:
         return [trial_id for trial_id in trial.config["trial_ids"] if trial_id not in self._ended]
@@ -159,7 +144,7 @@ class PassOn(_NeverSaved, Callback):
         self._ended.add(trial_id)
         for next_id in self._running(trial):
             if next_id not in before:
-                self._listener.started(next_id)
+                self._tell(next_id, "started")
 
     def _is_node_unfit(self, trial: Any) -> bool:
         """Whether the worker could not start because of its node; Ray would go on giving trials to that node."""
@@ -181,7 +166,7 @@ class PassOn(_NeverSaved, Callback):
         except StorageError as error:
             self._fail(error)
         self._end(trial, trial_id)
-        self._listener.failed(trial_id, reason)
+        self._tell(trial_id, "failed", reason)
 
     def _fail(self, problem: SweepError) -> None:
         """Every other trial would fail on the same storage or node."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from sweep.config import Resources, TrialConfig
 from sweep.datasets import Dataset
-from sweep.errors import ClusterLostError
+from sweep.errors import ClusterLostError, first_line
 from sweep.records import Experiment
 from sweep.tuning.nodes import versions
 
@@ -88,7 +88,7 @@ def run_trials(
             ),
         ).fit()
     except ray.exceptions.RayError as error:
-        raise ClusterLostError(f"Ray has failed: {str(error).strip().partition(chr(10))[0]}") from error
+        raise ClusterLostError(f"Ray has failed: {first_line(error)}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     if callback.problem:

@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sweep.errors import ResourceError, StorageError
+from sweep.errors import ResourceError, StorageError, last_line
+from sweep.machine import version_reader
 from sweep.storage import Storage
 
 _WITHIN_S = 60.0
 # A network file system may show a new file a little late.
 _VISIBLE_WITHIN_S = 3.0
-_PACKAGES = ("torch", "ray", "numpy")
+_PACKAGES = ("torch", "ray", "numpy", "sweep")
 _NOT_SHARED = (
     "does not see what this driver writes to PATH; give with --storage a folder of a file system that all nodes "
     "mount at the same place, or s3://bucket/prefix"
@@ -52,7 +53,7 @@ def check_nodes(storage: Storage) -> str:
 
 def versions() -> dict[str, str]:
     """Gives the versions here of what the numbers depend on."""
-    return _code_for_nodes()[0]()
+    return version_reader(_PACKAGES)()
 
 
 def is_a_node_gone() -> bool:
@@ -84,7 +85,7 @@ def _ask(nodes: Mapping[str, str], root: str, probe: str, content: bytes) -> dic
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    task = ray.remote(_code_for_nodes()[1])
+    task = ray.remote(_code_for_nodes())
     tasks = {
         node_id: task.options(
             num_cpus=0, max_retries=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node_id, soft=False)
@@ -99,8 +100,7 @@ def _ask(nodes: Mapping[str, str], root: str, probe: str, content: bytes) -> dic
         except ray.exceptions.GetTimeoutError:
             problem = f"has not answered within {_WITHIN_S:.0f} s; see Ray's logs there, or take it out of the cluster"
         except ray.exceptions.RayError as error:
-            last_line = (str(error).strip().splitlines() or [""])[-1]
-            problem = f"cannot run a task ({last_line}); {_advice()}"
+            problem = f"cannot run a task ({last_line(error)}); {_advice()}"
         if node_id not in answers and node_id in _nodes():
             raise ResourceError(f"node {nodes[node_id]} {problem}")
     return answers
@@ -133,27 +133,9 @@ def _unseen(storage: Storage, path: str, content: bytes) -> str:
     return _NOT_SHARED.replace("PATH", str(storage))
 
 
-def _code_for_nodes() -> tuple[Callable[[], dict[str, str]], Callable[..., dict[str, Any]]]:
-    """Gives what every node executes: local functions, which travel whole to nodes that may lack this module."""
-    packages, not_shared, visible_within_s = _PACKAGES, _NOT_SHARED, _VISIBLE_WITHIN_S
-
-    def versions() -> dict[str, str]:
-        import importlib
-        import importlib.metadata
-        import platform
-
-        found = {"python": platform.python_version()}
-        for name in packages:
-            try:
-                found[name] = importlib.metadata.version(name)
-            except ImportError:
-                found[name] = "none"
-        try:
-            module = importlib.import_module("sweep")
-            found["sweep"] = getattr(module, "__version__", str(module))  # which says its file
-        except ImportError:
-            found["sweep"] = "none"
-        return found
+def _code_for_nodes() -> Callable[..., dict[str, Any]]:
+    """Gives what every node executes: a local function, which travels whole to nodes that may lack this module."""
+    versions, not_shared, visible_within_s = version_reader(_PACKAGES), _NOT_SHARED, _VISIBLE_WITHIN_S
 
     def look(expected: dict[str, str], root: str, probe: str, answer: str, content: bytes) -> dict[str, Any]:
         import time
@@ -178,4 +160,4 @@ def _code_for_nodes() -> tuple[Callable[[], dict[str, str]], Callable[..., dict[
                 break
         return {"versions": here, "problem": problem}
 
-    return versions, look
+    return look

@@ -24,7 +24,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sweep.config import SweepConfig, check_experiment_name, load_sweep, names_data_file, names_sweep_file
-from sweep.errors import ClusterLostError, ConfigError, ResourceError, UserError
+from sweep.errors import ClusterLostError, ConfigError, ResourceError, UserError, first_line
 from sweep.storage import open_storage
 
 # Ray kills a job this long after asking it to stop; the driver leaves within 10 s, and Ray would give it 3.
@@ -135,7 +135,7 @@ def _hand_over(client: Any, address: str, **job: Any) -> None:
             return
         except (RuntimeError, ValueError, OSError) as error:
             if "No available agent" not in str(error) or time.monotonic() > deadline:
-                raise ResourceError(f"{address} does not take the job: {_first_line(error)}") from error
+                raise ResourceError(f"{address} does not take the job: {first_line(error)}") from error
         time.sleep(1)
 
 
@@ -151,7 +151,7 @@ def _follow(client: Any, job_id: str, address: str) -> int:
         except (RuntimeError, OSError) as error:
             if time.monotonic() - seen_at > _RECONNECT_WITHIN_S:
                 raise ClusterLostError(
-                    f"{address} has not answered for {_RECONNECT_WITHIN_S:.0f} s ({_first_line(error)}); "
+                    f"{address} has not answered for {_RECONNECT_WITHIN_S:.0f} s ({first_line(error)}); "
                     "when it does, the same command goes on with what is left"
                 ) from error
         else:
@@ -166,7 +166,7 @@ def _exit_code(details: Any, address: str) -> int:
         return _STOPPED
     code: int | None = details.driver_exit_code
     if code is None:
-        reason = _first_line(details.message or "no reason given")
+        reason = first_line(details.message or "no reason given")
         raise ClusterLostError(f"the job has failed ({reason}); the same command goes on with what is left")
     if code == _NO_SUCH_COMMAND:
         raise ResourceError(f"there is no command `sweep` on the cluster at {address}; install it on every node")
@@ -222,7 +222,7 @@ def _client(address: str) -> Any:
             "cluster's own"
         ) from None
     except (RuntimeError, ValueError, OSError) as error:
-        raise ResourceError(f"no job server of Ray answers at {address}: {_first_line(error)}") from error
+        raise ResourceError(f"no job server of Ray answers at {address}: {first_line(error)}") from error
     if not is_token_auth_enabled():
         _say(
             f"warning: {address} takes jobs without a token, so whoever reaches it can run code there; start the "
@@ -259,10 +259,6 @@ def _data_file(sweep: SweepConfig) -> Path:
             "absolute path of one that all nodes of the cluster share"
         )
     return file
-
-
-def _first_line(error: object) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 def _say(text: str) -> None:

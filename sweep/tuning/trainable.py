@@ -19,7 +19,7 @@ from ray.tune import Trainable
 
 from sweep.config import TrialConfig
 from sweep.datasets import Dataset
-from sweep.errors import ResourceError, StorageError
+from sweep.errors import ResourceError, StorageError, first_line
 from sweep.records import Experiment
 from sweep.storage import open_storage
 from sweep.tuning.nodes import versions
@@ -99,5 +99,5 @@ class GridPointTrainable(Trainable):
             self._experiment.write_error(trial_id, traceback.format_exc())
         except StorageError as storage_error:
             return {"trial_id": trial_id, "outcome": "storage_error", "reason": str(storage_error)}
-        first_line = str(error).strip().partition("\n")[0]
-        return {"trial_id": trial_id, "outcome": "failed", "reason": f"{type(error).__name__}: {first_line}"}
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        return {"trial_id": trial_id, "outcome": "failed", "reason": reason}

@@ -12,7 +12,7 @@ from command import run_command
 from harness import NAME, WORDS, Case, Numbers, check_promise, resume_command
 from object_store import Bucket, Fault
 
-from sweep.records import open_experiment, read_records
+from sweep.records import open_experiment, read_state
 from sweep.storage import LocalStorage
 
 PLENTY = 10**9
@@ -101,7 +101,7 @@ def test_sweep_in_a_bucket_survives_faults_kills_and_an_outage_with_the_same_num
     for key, content in objects.items():
         if content:
             LocalStorage(copy).write(key.removeprefix("team/sweeps/"), content)
-    records = read_records(open_experiment(LocalStorage(copy), NAME))
+    records = read_state(open_experiment(LocalStorage(copy), NAME))
     assert records.complete
     assert [event["event"] for event in records.events].count("run_started") == 3
     assert records.events[-1]["event"] == "run_finished"

@@ -7,7 +7,7 @@ from harness import WORDS, Case, mismatches, numbers, uninterrupted
 
 from sweep.config import FIRST_RESERVED_SEED
 from sweep.datasets import load_dataset
-from sweep.records import Experiment, Manifest, read_records
+from sweep.records import Experiment, Manifest, read_state
 from sweep.storage import LocalStorage
 from sweep.tables import csv, history_table, results_table, summary_table
 from sweep.trial import run_trial
@@ -33,7 +33,7 @@ def trained_elsewhere(folder: Path, manifest: Manifest) -> Experiment:
 
 def compared(case: Case) -> list[str]:
     """The tables of the report as it would be written now, in which fresh seeds have no place."""
-    records = read_records(case.experiment)
+    records = read_state(case.experiment)
     return [csv(make(records)) for make in (results_table, history_table, summary_table)]
 
 
@@ -84,7 +84,7 @@ def test_a_confirmation_killed_in_the_middle_goes_on_and_nothing_is_repeated(cas
     assert larger.confirmations == planned.confirmations
     assert (planned.looks, larger.looks) == (1, 2)
     assert case.ledger.rerun == []
-    assert set(results_table(read_records(case.experiment)).seed) == {0, 1, 2}
+    assert set(results_table(read_state(case.experiment)).seed) == {0, 1, 2}
 
     verified = case.sweep("verify", "smoke")
     assert verified.process.returncode == 0, verified.output

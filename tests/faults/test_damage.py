@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 from harness import NAME, WORDS, Case, Numbers, mismatches, numbers, planned
 
-from sweep.launch import Launch
-from sweep.launch.left import trials_left
-from sweep.records import Experiment
+from sweep.launch import trials_left, without_damaged
+from sweep.records import Experiment, State
 from sweep.storage import LocalStorage
 from sweep.trial import TrialRun
 
@@ -58,8 +57,8 @@ class OneTrial:
 
     @property
     def left(self) -> list[str]:
-        launch = Launch(storage=LocalStorage(self.folder.parents[2]), name=NAME, command="")
-        return [trial.trial_id for trial in trials_left(self.experiment, self.manifest, launch)]
+        state = State(experiment=self.experiment, manifest=self.manifest).again(self.manifest)
+        return [trial.trial_id for trial in trials_left(without_damaged(state))]
 
     def assert_same_as(self, truth: dict[str, Numbers]) -> None:
         trial_id = self.trial.trial_id
