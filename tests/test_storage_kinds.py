@@ -15,7 +15,7 @@ from sweep.datasets import Dataset
 from sweep.errors import ExperimentError, StorageError
 from sweep.lock import Lock, read_holder
 from sweep.processes import this_process
-from sweep.records import Experiment, list_experiments, read_records
+from sweep.records import Experiment, list_experiments, read_state
 from sweep.report import write_report
 from sweep.storage import LocalStorage, Storage, open_storage
 from sweep.trial import TrialRun, run_trial
@@ -229,9 +229,9 @@ def test_a_whole_experiment_and_its_report_need_no_more_than_five_methods(
         root.flush()
         root.remove_abandoned()
         assert "lock.json" not in root.list()
-        write_report([experiment], tmp_path / f"report-{number}")
+        write_report([read_state(experiment)], tmp_path / f"report-{number}")
         written.append({file.name: file.read_bytes() for file in (tmp_path / f"report-{number}").rglob("*.csv")})
-    records = [read_records(Experiment(root)) for root in roots]
+    records = [read_state(Experiment(root)) for root in roots]
     assert len(written[0]) > 5
     assert written[0] == written[1]
     assert records[0].done == records[1].done
