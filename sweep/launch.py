@@ -48,7 +48,7 @@ _EPOCH_MAY_END_WITHIN_S = 7.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Confirmation:
+class FinalistsAsked:
     """What `sweep confirm` asks for: how many finalists and fresh seeds; None leaves it to the experiment."""
 
     count: int | None = None
@@ -79,7 +79,7 @@ class Launch:
     out: str | None = None
     extend: bool = False
     only_failed: bool = False
-    confirm: Confirmation | None = None
+    confirm: FinalistsAsked | None = None
 
     @property
     def experiment(self) -> Experiment:

@@ -30,6 +30,11 @@ GRAFTS = np.array(
 )
 
 
+def better_than(scores, reference, **options):
+    found = stats.compare(scores, **options)
+    return found.better_than(reference), found.limit
+
+
 def at_least(share, runs):
     """The count that `runs` trials of this chance reach but once in a thousand simulations."""
     return scipy_stats.binom.ppf(0.001, runs, share)
@@ -241,7 +246,7 @@ def test_gap_to_some_means_matches_simulation():
 def test_limit_for_p_values_is_what_the_design_says(configurations, seeds, looks, limit):
     scores = np.random.default_rng(0).normal(size=(configurations, seeds))
     assert stats.compare(scores, looks=looks).limit == pytest.approx(limit)
-    assert stats.better_than(scores, 0, looks=looks)[1] == pytest.approx(limit)
+    assert better_than(scores, 0, looks=looks)[1] == pytest.approx(limit)
 
 
 @pytest.mark.parametrize("seeds", [3, 20])
@@ -275,7 +280,7 @@ def test_two_configurations_are_a_paired_t_test():
     assert found.p_worse[0] == pytest.approx(expected.pvalue, rel=1e-6)
     interval, wanted = found.difference(0, 1), expected.confidence_interval(0.975)
     assert (interval.low, interval.high) == pytest.approx((wanted.low, wanted.high), rel=1e-6)
-    better, limit = stats.better_than(scores, 0)
+    better, limit = better_than(scores, 0)
     assert better[1] == pytest.approx(expected.pvalue / 2, rel=1e-6)
     assert limit == found.limit
 
@@ -308,7 +313,7 @@ def test_first_step_is_tukeys_range_and_the_steps_get_easier():
 def test_largest_lead_over_the_reference_is_dunnetts_and_the_steps_get_easier():
     scores = np.random.default_rng(8).normal(size=(5, 5))
     scores += np.array([0, 0.8, 1.2, 1.6, -9])[:, None] - scores.mean(axis=1, keepdims=True)
-    p, _ = stats.better_than(scores, 0)
+    p, _ = better_than(scores, 0)
     fit = blocked_fit(scores)
     leads = (fit.means - fit.means[0])[1:] / fit.standard_errors[1:, 0]
     correlation = 0.5 * np.eye(4) + 0.5
@@ -344,8 +349,8 @@ def test_left_out_configuration_is_not_compared_and_may_have_any_rank():
     assert not found.better[1].any()
     assert not found.better[:, 1].any()
     assert found.ranks.tolist() == [[1, 2], [1, 3], [2, 3]]
-    assert np.isnan(stats.better_than(scores, 0)[0][1])
-    assert np.isnan(stats.better_than(scores, 1)[0]).all()
+    assert np.isnan(better_than(scores, 0)[0][1])
+    assert np.isnan(better_than(scores, 1)[0]).all()
 
 
 @pytest.mark.parametrize(
@@ -370,7 +375,7 @@ def test_what_cannot_be_compared_says_why_and_excludes_nothing(scores, reason, b
     assert not found.better.any()
     assert found.provisional == ""
     if len(scores):
-        assert np.isnan(stats.better_than(scores, 0)[0]).all()
+        assert np.isnan(better_than(scores, 0)[0]).all()
         assert (found.ranks == [1, len(scores)]).all()
     if best is not None:
         assert math.isnan(found.difference(best, 0).low)
@@ -419,7 +424,7 @@ def test_a_thousand_configurations_with_three_seeds_are_handled():
 
 def conclusions(scores):
     found = stats.compare(scores)
-    return np.concatenate([found.p_worse, found.p_behind, stats.better_than(scores, 0)[0]])
+    return np.concatenate([found.p_worse, found.p_behind, better_than(scores, 0)[0]])
 
 
 @pytest.mark.parametrize("change", [lambda x: x + 1e6, lambda x: x - 1e6, lambda x: x * 1e6, lambda x: x / 1e6])
@@ -494,8 +499,8 @@ def test_order_of_configurations_and_seeds_does_not_matter(seed, rows, columns):
     assert moved.standard_errors == pytest.approx(found.standard_errors[np.ix_(rows, rows)], **same)
     assert rows[moved.best] == found.best
     assert (moved.ranks == found.ranks[rows]).all()
-    p, _ = stats.better_than(scores, 0)
-    assert stats.better_than(scores[rows][:, columns], rows.index(0))[0] == pytest.approx(p[rows], **same)
+    p, _ = better_than(scores, 0)
+    assert better_than(scores[rows][:, columns], rows.index(0))[0] == pytest.approx(p[rows], **same)
 
 
 # How often claims are wrong, and how often right ones are found
@@ -684,7 +689,7 @@ def test_leader_that_varies_far_more_is_not_said_to_lead_what_another_one_beats(
 def test_none_is_called_better_than_the_reference_that_is_not(means, spreads):
     rng, runs, wrong, right = np.random.default_rng(9), 300, 0, 0
     for _ in range(runs):
-        p, limit = stats.better_than(noisy(rng, means, 5, spreads), 0)
+        p, limit = better_than(noisy(rng, means, 5, spreads), 0)
         wrong += (p[means <= 0] < limit).any()
         right += (p[means > 0] < limit).sum()
     assert wrong <= at_most(0.03, runs)  # the limit is 2 %

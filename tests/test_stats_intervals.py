@@ -20,7 +20,6 @@ def test_public_names_are_these():
     assert {name for name in vars(stats) if name in stats.__all__} == set(stats.__all__)
     assert {
         "Interval",
-        "better_than",
         "compare",
         "critical_difference",
         "crossed_bootstrap",
@@ -31,7 +30,6 @@ def test_public_names_are_these():
         "pareto_front",
         "prediction_interval",
         "seeds_range",
-        "seeds_to_resolve",
         "selected",
         "share_interval",
         "simultaneous_intervals",

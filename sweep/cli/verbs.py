@@ -22,7 +22,7 @@ from sweep.report import choose_folder, write_report
 from sweep.storage import open_storage
 
 if TYPE_CHECKING:
-    from sweep.launch import Confirmation
+    from sweep.launch import FinalistsAsked
 
 _EXIT_CODES = (
     "Exit codes: 0 complete; 1 incomplete, or a trial failed; 2 a mistake in what was asked for; "
@@ -172,10 +172,10 @@ def confirm(
     quiet: QuietOption = False,
 ) -> None:
     """Trains what is left of an experiment's confirmation, which it plans first, then writes the report."""
-    from sweep.launch import Confirmation
+    from sweep.launch import FinalistsAsked
 
     open_experiment(open_storage(storage), name)
-    asked = Confirmation(count=count, num_seeds=seeds)
+    asked = FinalistsAsked(count=count, num_seeds=seeds)
     _launch(None, storage, name, address, data_dir, out, quiet=quiet, confirm=asked)
 
 
@@ -281,7 +281,7 @@ def _launch(
     quiet: bool,
     extend: bool = False,
     only_failed: bool = False,
-    confirm: "Confirmation | None" = None,
+    confirm: "FinalistsAsked | None" = None,
 ) -> None:
     from sweep.display import make_display
     from sweep.launch import Launch, command_line, resume_command, run_sweep

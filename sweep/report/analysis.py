@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from sweep.records import State
-from sweep.report.claims import claims
+from sweep.report.claims import claims, confirmed_claims
 from sweep.report.confirmation import confirmation
 from sweep.report.findings import (
     LEVEL,
@@ -32,7 +32,6 @@ from sweep.stats import (
     Comparisons,
     FactorEffects,
     Interval,
-    better_than,
     compare,
     crossed_bootstrap,
     detectable,
@@ -77,7 +76,8 @@ def analyse(records: State, rng: np.random.Generator) -> Analysis:
         reproduced=reproduced(grid) if manifest.sweep.protocol == "published" else (),
         images=images,
     )
-    return dataclasses.replace(analysis, claims=claims(analysis, analysis.confirmation))
+    confirmed = confirmed_claims(analysis.confirmation) if analysis.confirmation else ()
+    return dataclasses.replace(analysis, claims=(*findings.claims, *confirmed))
 
 
 def find(
@@ -115,11 +115,11 @@ def find(
         effects=_effects(grid, spent(looks)),
         pairs=_pairs(entries, grid, comparisons),
         named=tuple(_named(grid, pair, len(pairs), comparisons) for pair in pairs),
-        baseline=_baseline(grid, baseline, looks) if baseline else None,
+        baseline=_baseline(grid, baseline, comparisons) if baseline else None,
         resolution=_resolution(grid, comparisons),
         unfinished=unfinished,
     )
-    return dataclasses.replace(findings, claims=claims(findings, None))
+    return dataclasses.replace(findings, claims=claims(findings))
 
 
 def spent(looks: int) -> float:
@@ -241,15 +241,14 @@ def _named(grid: Grid, pair: tuple[Point, Point], pairs: int, comparisons: Compa
     return Named(names=names, pair=test, anyway=anyway, cannot=test.cannot)
 
 
-def _baseline(grid: Grid, point: Point, looks: int) -> Baseline:
-    name, place = _place(grid, point)
-    cannot = compare(grid.goodness, LEVEL, looks=looks).cannot
-    if place is None or cannot:
-        return Baseline(name=name, p_better={}, limit=math.nan, cannot=cannot or f"{name} cannot be compared")
-    p_values, limit = better_than(grid.goodness, place, LEVEL, looks=looks)
+def _baseline(grid: Grid, point: Point, comparisons: Comparisons) -> Baseline:
+    (name, place), limit = _place(grid, point), comparisons.limit
+    if place is None or comparisons.cannot:
+        cannot = comparisons.cannot or f"{name} cannot be compared"
+        return Baseline(name=name, p_better={}, limit=limit, cannot=cannot)
     others = {
         configuration.name: float(p)
-        for k, (configuration, p) in enumerate(zip(grid.configurations, p_values, strict=True))
+        for k, (configuration, p) in enumerate(zip(grid.configurations, comparisons.better_than(place), strict=True))
         if k != place
     }
     return Baseline(name=name, p_better=others, limit=limit, cannot="")

@@ -21,22 +21,23 @@ from sweep.report.findings import LEVEL, Claim, Confirmation, Findings
 from sweep.stats import TermEffects
 
 
-def claims(findings: Findings, confirmation: Confirmation | None) -> tuple[Claim, ...]:
-    """Says all that the findings carry, and what of it is provisional."""
-    found = [*_of_configurations(findings), *_of_axes(findings), *_of_plans(findings), *_of_diverged(findings)]
-    if confirmation and not confirmation.cannot:
-        first = confirmation.finalists[0].name
-        found += [
-            Claim(
-                kind="confirmed",
-                subject=(first, other.name),
-                level=confirmation.level,
-                provisional=confirmation.provisional,
-            )
-            for other in confirmation.finalists[1:]
-            if other.p_worse < confirmation.limit
-        ]
-    return tuple(found)
+def claims(findings: Findings) -> tuple[Claim, ...]:
+    """Says all that the scores of a grid carry, and what of it is provisional."""
+    parts = (_of_configurations, _of_axes, _of_plans, _of_diverged)
+    return tuple(claim for part in parts for claim in part(findings))
+
+
+def confirmed_claims(confirmation: Confirmation) -> tuple[Claim, ...]:
+    """Says which finalists the selected one is confirmed to beat."""
+    if confirmation.cannot:
+        return ()
+    first, *others = confirmation.finalists
+    level, doubt = confirmation.level, confirmation.provisional
+    return tuple(
+        Claim(kind="confirmed", subject=(first.name, other.name), level=level, provisional=doubt)
+        for other in others
+        if other.p_worse < confirmation.limit
+    )
 
 
 def spans(findings: Findings) -> list[TermEffects]:
@@ -108,5 +109,5 @@ def _of_plans(findings: Findings) -> Iterator[Claim]:
 def _of_diverged(findings: Findings) -> Iterator[Claim]:
     for one in findings.grid.diverged:
         if one.n > 1:
-            share = one.share
-            yield Claim(kind="diverges", subject=(one.point.name,), level=share.level, low=share.low, high=share.high)
+            share = one.share(LEVEL)
+            yield Claim(kind="diverges", subject=(one.point.name,), level=LEVEL, low=share.low, high=share.high)

@@ -5,7 +5,7 @@ import math
 from sweep.metrics import Metric
 from sweep.records import State
 from sweep.report.findings import LEVEL, Confirmation, Finalist, shown_interval
-from sweep.stats import better_than, compare, mean_interval
+from sweep.stats import compare, mean_interval
 from sweep.tables import Grid, read_grid
 
 
@@ -34,11 +34,7 @@ def confirm(grid: Grid, *, unfinished: bool = False) -> Confirmation:
         cannot = f"{grid.points[0].name} cannot be compared"
     elif len(grid.configurations) == 1:
         cannot = ""
-    p_values, limit = [math.nan] * len(grid.configurations), comparisons.limit
-    if first is not None and not comparisons.cannot:
-        # Worse than the selected one is better in the other direction.
-        found, limit = better_than(-grid.goodness, first, LEVEL)
-        p_values = found.tolist()
+    p_values = [math.nan] * len(grid.configurations) if first is None else comparisons.worse_than(first).tolist()
     order = sorted(range(len(grid.configurations)), key=lambda k: k != first)
     tested = grid.scores("test_accuracy")
     return Confirmation(
@@ -52,7 +48,7 @@ def confirm(grid: Grid, *, unfinished: bool = False) -> Confirmation:
             )
             for k in order
         ),
-        limit=limit,
+        limit=comparisons.limit,
         level=LEVEL,
         provisional="the confirmation is not finished" if unfinished else comparisons.provisional,
         cannot=cannot,

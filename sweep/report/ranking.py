@@ -13,7 +13,7 @@ from sweep.figures import (
 )
 from sweep.report.detail import missing
 from sweep.report.document import Block, Drawing, Paragraph, Section, Table, note, section
-from sweep.report.findings import MOST_SHOWN, Analysis, Entry
+from sweep.report.findings import LEVEL, MOST_SHOWN, Analysis, Entry
 from sweep.report.formats import (
     NONE,
     numbered,
@@ -108,8 +108,8 @@ def _diverged(analysis: Analysis) -> list[Block | None]:
         {
             "grid point": one.point.name,
             "diverged": f"{one.count} of {several(one.n, 'seed')}",
-            "share (%)": percent(one.share.estimate),
-            "95 % interval": percent_range(one.share) if one.n > 1 else NONE,
+            "share (%)": percent(one.count / one.n),
+            "95 % interval": percent_range(one.share(LEVEL)) if one.n > 1 else NONE,
         }
         for one in diverged[:MOST_SHOWN]
     ]

@@ -118,7 +118,7 @@ def _ranks(analyses: Sequence[Analysis]) -> Section:
     for analysis in one_each:
         means.append(
             {
-                values: entry.score.estimate
+                values: float(analysis.metric.goodness(np.array(entry.score.estimate)))
                 for entry in analysis.entries
                 for values in _values(analysis, entry.configuration, axes)
             }

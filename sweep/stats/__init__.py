@@ -13,8 +13,8 @@ identical numbers are one piece of evidence: give one of each group.
 """
 
 from sweep.stats.anytime import NamedPair, named_pair
-from sweep.stats.blocks import blocked_fit
-from sweep.stats.comparisons import Comparisons, better_than, compare
+from sweep.stats.blocks import BlockedFit, blocked_fit
+from sweep.stats.comparisons import Comparisons, compare
 from sweep.stats.crossed import crossed_bootstrap
 from sweep.stats.crossings import Crossing
 from sweep.stats.effects import LevelEffect, TermEffects
@@ -22,13 +22,14 @@ from sweep.stats.factors import AnovaRow, FactorEffects, factor_effects
 from sweep.stats.holm import holm
 from sweep.stats.intervals import Interval, mean_interval, prediction_interval
 from sweep.stats.pareto import pareto_front
-from sweep.stats.power import detectable, seeds_range, seeds_to_resolve
+from sweep.stats.power import detectable, seeds_range
 from sweep.stats.ranks import CriticalDifference, critical_difference
 from sweep.stats.shares import chance_of_at_least, share_interval
 from sweep.stats.winner import Winner, selected, simultaneous_intervals
 
 __all__ = [
     "AnovaRow",
+    "BlockedFit",
     "Comparisons",
     "CriticalDifference",
     "Crossing",
@@ -38,7 +39,6 @@ __all__ = [
     "NamedPair",
     "TermEffects",
     "Winner",
-    "better_than",
     "blocked_fit",
     "chance_of_at_least",
     "compare",
@@ -52,7 +52,6 @@ __all__ = [
     "pareto_front",
     "prediction_interval",
     "seeds_range",
-    "seeds_to_resolve",
     "selected",
     "share_interval",
     "simultaneous_intervals",

@@ -41,6 +41,13 @@ class BlockedFit:
     variances: NDArray[np.float64]
     cannot: str
 
+    @property
+    def means_of_all(self) -> NDArray[np.float64]:
+        """The means of all configurations that were given, NaN for those left out."""
+        means = np.full(len(self.configurations) + len(self.left_out), math.nan)
+        means[self.configurations] = self.means
+        return means
+
     @cached_property
     def standard_errors(self) -> NDArray[np.float64]:
         """Of the difference of each two means, `[K, K]`; NaN when there is no error to estimate. See `blocked_fit`."""

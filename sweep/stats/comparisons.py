@@ -133,6 +133,33 @@ class Comparisons:
             cannot=self.cannot,
         )
 
+    def better_than(self, reference: int) -> NDArray[np.float64]:
+        """p-values `[K]` of "not better than `reference`", a configuration that was named before anything was trained.
+
+        Adjusted for all comparisons with it; NaN for itself and for what cannot be compared.
+
+        Source: Dunnett (1955), one-sided, in steps from the largest lead down (Marcus, Peritz and Gabriel 1976).
+        """
+        return self._in_steps(self.means - self.means[reference], reference)
+
+    def worse_than(self, reference: int) -> NDArray[np.float64]:
+        """p-values `[K]` of "not worse than `reference`"; all else as in `better_than`."""
+        return self._in_steps(self.means[reference] - self.means, reference)
+
+    def _in_steps(self, leads: NDArray[np.float64], reference: int) -> NDArray[np.float64]:
+        p, errors = np.full(len(leads), math.nan), self.standard_errors[reference]
+        others = np.flatnonzero(np.isfinite(errors) & (np.arange(len(leads)) != reference))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            gaps = np.nan_to_num(leads[others] / errors[others] * math.sqrt(2), nan=0.0, posinf=1e6)
+        largest = 0.0
+        for done, place in enumerate(np.argsort(-gaps, kind="stable")):
+            gap = min(float(gaps[place]), 1e6)
+            if gap > 0:
+                reached = spread_probability(gap, tied=1, count=len(others) - done + 1, df=self.df)
+                largest = max(largest, 1 - reached)
+            p[others[place]] = largest if gap > 0 else 1.0
+        return p
+
 
 def compare(scores: NDArray[np.float64], level: float = 0.95, *, looks: int = 1) -> Comparisons:
     """Compares configurations by their scores `[K, S]`, paired by seed, NaN where one is missing; larger is better.
@@ -156,9 +183,8 @@ def compare(scores: NDArray[np.float64], level: float = 0.95, *, looks: int = 1)
         raise ValueError(f"looks is {looks}; the first look is 1")
     fit = blocked_fit(np.asarray(scores, dtype=np.float64))
     used, total = fit.configurations, len(scores)
-    means, p_worse, p_behind = (np.full(total, math.nan) for _ in range(3))
+    p_worse, p_behind = (np.full(total, math.nan) for _ in range(2))
     standard_errors = np.full((total, total), math.nan)
-    means[used] = fit.means
     n = int(np.isfinite(fit.table).sum(axis=1).min()) if fit.table.size else 0
     limit = _limit(level, len(used), n, looks)
     uneven_p = math.nan
@@ -168,7 +194,7 @@ def compare(scores: NDArray[np.float64], level: float = 0.95, *, looks: int = 1)
         uneven_p = uneven_p_value(fit.errors)
     return Comparisons(
         best=int(used[np.argmax(fit.means)]) if fit.table.size else None,
-        means=means,
+        means=fit.means_of_all,
         standard_errors=standard_errors,
         p_worse=p_worse,
         p_behind=p_behind,
@@ -184,39 +210,6 @@ def compare(scores: NDArray[np.float64], level: float = 0.95, *, looks: int = 1)
         left_out=tuple(fit.left_out.tolist()),
         cannot=fit.cannot,
     )
-
-
-def better_than(
-    scores: NDArray[np.float64], reference: int, level: float = 0.95, *, looks: int = 1
-) -> tuple[NDArray[np.float64], float]:
-    """p-values `[K]` of "not better than the configuration `reference`", and the limit below which they are claims.
-
-    Adjusted for all comparisons with a configuration that was named before anything was trained; NaN for itself and for
-    what cannot be compared. The doubt about each difference is that of `compare`.
-
-    Raises:
-        ValueError: as `compare`.
-
-    Source: Dunnett (1955), one-sided, in steps from the largest lead down (Marcus, Peritz and Gabriel 1976).
-    """
-    everyone = compare(scores, level, looks=looks)
-    p = np.full(len(scores), math.nan)
-    others = np.flatnonzero(np.isfinite(everyone.standard_errors[reference]) & (np.arange(len(scores)) != reference))
-    if everyone.cannot:
-        return p, everyone.limit
-    with np.errstate(divide="ignore", invalid="ignore"):
-        errors = everyone.standard_errors[others, reference] / math.sqrt(2)
-        gaps = np.nan_to_num((everyone.means[others] - everyone.means[reference]) / errors, nan=0.0, posinf=1e6)
-    largest = 0.0
-    for done, place in enumerate(np.argsort(-gaps, kind="stable")):
-        left = len(others) - done
-        if gaps[place] > 0:
-            gap = min(float(gaps[place]), 1e6)
-            largest = max(largest, 1 - spread_probability(gap, tied=1, count=left + 1, df=everyone.df))
-            p[others[place]] = largest
-        else:
-            p[others[place]] = 1.0
-    return p, everyone.limit
 
 
 def _limit(level: float, count: int, n: int, looks: int) -> float:

@@ -46,8 +46,7 @@ def crossings(model: Model, y: NDArray[np.float64], errors: Mapping[Term, Error]
 
     Means are least-squares means, so a missing grid point moves none of them. Both leads must exceed Bonferroni's bound
     for all leads of one level over another at some level of another axis; so the family-wise error is at most
-    1 - level.
-    A lead is tested with the residual, or with the axis x seed error of its own axis where that asks for more.
+    1 - level. A lead is tested with the residual, or with its own axis x seed error where that asks for more.
     """
     pairs = [order for term in model.terms if len(term) == 2 for order in (term, term[::-1])]
     sizes = [len(each.levels) for each in model.axes]
@@ -61,13 +60,17 @@ def crossings(model: Model, y: NDArray[np.float64], errors: Mapping[Term, Error]
             -t_quantile((1 - level) / leads, error.df) * math.sqrt(error.variance)
             for error in (errors[(factor,)], errors[term])
         )
-        best = (rows @ coefficients).argmax(axis=0)
+        means = rows @ coefficients
+        best = means.argmax(axis=0)
+        # Which levels lead which others beyond chance, at every level of the other axis.
+        covariance = np.einsum("abp,pq,cbq->bac", rows, unit_covariance, rows, optimize=True)
+        own = np.diagonal(covariance, axis1=1, axis2=2)
+        spread = np.sqrt(np.maximum(own[:, :, None] + own[:, None, :] - 2 * covariance, 0.0))
+        leads_of = means.T[:, :, None] - means.T[:, None, :]
+        shown = leads_of > needed * spread
         for at, other_at in itertools.combinations(range(sizes[other]), 2):
             better, worse = best[at], best[other_at]
-            lead_rows = np.stack([rows[better, at] - rows[worse, at], rows[worse, other_at] - rows[better, other_at]])
-            lead, other_lead = (lead_rows @ coefficients).tolist()
-            spreads = np.sqrt(np.einsum("ip,pq,iq->i", lead_rows, unit_covariance, lead_rows))
-            if better != worse and lead > needed * spreads[0] and other_lead > needed * spreads[1]:
+            if better != worse and shown[at, better, worse] and shown[other_at, worse, better]:
                 found.append(
                     Crossing(
                         factor=model.axes[factor].name,
@@ -76,8 +79,8 @@ def crossings(model: Model, y: NDArray[np.float64], errors: Mapping[Term, Error]
                         other_at=model.axes[other].levels[other_at],
                         better=model.axes[factor].levels[better],
                         worse=model.axes[factor].levels[worse],
-                        lead=lead,
-                        other_lead=other_lead,
+                        lead=float(leads_of[at, better, worse]),
+                        other_lead=float(leads_of[other_at, worse, better]),
                     )
                 )
     return tuple(found)

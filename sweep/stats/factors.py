@@ -145,38 +145,20 @@ def factor_effects(
     model = largest_model(varied, seeds) if varied else None
     cells = cell_numbers(axes)
     error_ss, df = pure_error(y, cells, seeds) if len(y) else (math.nan, 0)
-    cannot = ""
-    if not len(y):
-        cannot = "no row has a score"
-    elif not varied:
-        cannot = "every factor has one level: there is no effect to show"
-    elif sum(len(each.levels) for each in varied) > MOST_LEVELS:
-        cannot = f"the axes have more than {MOST_LEVELS:,} levels, too many for an effect of each"
-    elif model is None:
-        cannot = "too few grid points, or too few seeds in common, to separate the factors from each other"
-    elif len(seeds.levels) < 2:
-        cannot = "one seed: effects are plain differences, their uncertainty is unknown"
-    elif df == 0:
-        cannot = "no two configurations share two seeds: the uncertainty of the effects is unknown"
-    elif error_ss <= len(y) * (ROUNDING * size) ** 2:
+    cannot = _why_not(len(y), varied, seeds, model, df)
+    if not cannot and error_ss <= len(y) * (ROUNDING * size) ** 2:
         cannot = "no spread left beyond configuration and seed: effects cannot be tested"
     error_variance = math.nan if cannot else error_ss / df
     table: tuple[AnovaRow, ...] = ()
     effects: tuple[TermEffects, ...] = ()
     grand_mean = math.nan
-    residual, errors = Error(variance=error_variance, df=df), {}
+    residual = Error(variance=error_variance, df=df)
     changing: tuple[Crossing, ...] = ()
-    cells_of_two: dict[tuple[str, str], NDArray[np.float64]] = {}
     if model:
         errors = _errors(model, y, cells, seeds, residual, error_ss)
         table = _table(model, y, error_ss, residual, errors, block)
         grand_mean, effects = term_effects(model, y, errors, level, cannot)
         changing = () if cannot else crossings(model, y, errors, level)
-        cells_of_two = {
-            (model.axes[one].name, model.axes[other].name): offset + cell_means(model, y, one, other)
-            for one, other in itertools.combinations(range(len(model.axes)), 2)
-            if len(model.axes[one].levels) * len(model.axes[other].levels) <= MOST_COLUMNS
-        }
     return FactorEffects(
         table=table,
         effects=effects,
@@ -189,10 +171,33 @@ def factor_effects(
         order=max(len(term) for term in model.terms) if model else 0,
         level=level,
         crossings=changing,
-        cell_means=cells_of_two,
+        cell_means=_cell_means(model, y, offset) if model else {},
         notes=tuple(_notes(axes, cells, seeds, y, model, len(scores) - len(y))),
         cannot=cannot,
     )
+
+
+def _why_not(n: int, varied: Sequence[Axis], seeds: Axis, model: Model | None, df: int) -> str:
+    """What the rows do not suffice for; "" if they do."""
+    if not n:
+        return "no row has a score"
+    if not varied:
+        return "every factor has one level: there is no effect to show"
+    if sum(len(each.levels) for each in varied) > MOST_LEVELS:
+        return f"the axes have more than {MOST_LEVELS:,} levels, too many for an effect of each"
+    if model is None:
+        return "too few grid points, or too few seeds in common, to separate the factors from each other"
+    if len(seeds.levels) < 2:
+        return "one seed: effects are plain differences, their uncertainty is unknown"
+    return "" if df else "no two configurations share two seeds: the uncertainty of the effects is unknown"
+
+
+def _cell_means(model: Model, y: NDArray[np.float64], offset: float) -> dict[tuple[str, str], NDArray[np.float64]]:
+    return {
+        (model.axes[one].name, model.axes[other].name): offset + cell_means(model, y, one, other)
+        for one, other in itertools.combinations(range(len(model.axes)), 2)
+        if len(model.axes[one].levels) * len(model.axes[other].levels) <= MOST_COLUMNS
+    }
 
 
 def _errors(

@@ -42,9 +42,7 @@ class CriticalDifference:
     cannot: str
 
 
-def critical_difference(
-    scores: NDArray[np.float64], level: float = 0.95, larger_is_better: bool = True
-) -> CriticalDifference:
+def critical_difference(scores: NDArray[np.float64], level: float = 0.95) -> CriticalDifference:
     """Friedman's test and Nemenyi's critical difference for scores `[B, K]`, one per block and configuration.
 
     Blocks with a missing score are left out; fewer than five complete ones are refused, for ranks of so few
@@ -66,7 +64,7 @@ def critical_difference(
     left_out = tuple(np.flatnonzero(~complete).tolist())
     table = table[complete]
     blocks, k = table.shape
-    ranks = stats.rankdata(-table if larger_is_better else table, axis=1) if table.size else table
+    ranks = stats.rankdata(-table, axis=1) if table.size else table
     cannot = ""
     if k < 3:
         cannot = f"{counted(k, 'configuration')}: ranks need three or more, a pair has its own test"

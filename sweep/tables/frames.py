@@ -42,7 +42,8 @@ def history_table(records: State) -> pd.DataFrame:
     Columns: trial_id, the axes, seed, epoch (from 1), then the four metrics of the history.
     """
     axes = list(records.manifest.axes)
-    parts = []
+    names = ["trial_id", *axes, "seed", "epoch", *HISTORY_METRICS]
+    parts: dict[str, list[Any]] = {name: [] for name in names}
     for trial in records.manifest.compared:
         identity = _identity(trial, axes)
         record = records.done.get(identity["trial_id"])
@@ -50,15 +51,13 @@ def history_table(records: State) -> pd.DataFrame:
             continue
         epochs = len(record.history[HISTORY_METRICS[0]])
         seeds = [replicate.seed for replicate in record.replicates]
-        columns: dict[str, Any] = {name: [value] * (epochs * len(seeds)) for name, value in identity.items()}
-        columns["seed"] = np.repeat(seeds, epochs)
-        columns["epoch"] = np.tile(np.arange(1, epochs + 1), len(seeds))
-        columns |= {
-            metric: np.asarray(record.history[metric], dtype=np.float64).T.ravel() for metric in HISTORY_METRICS
-        }
-        parts.append(pd.DataFrame(columns))
-    names = ["trial_id", *axes, "seed", "epoch", *HISTORY_METRICS]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=names)
+        for name, value in identity.items():
+            parts[name] += [value] * (epochs * len(seeds))
+        parts["seed"] += [seed for seed in seeds for _ in range(epochs)]
+        parts["epoch"] += [*range(1, epochs + 1)] * len(seeds)
+        for metric in HISTORY_METRICS:
+            parts[metric] += np.asarray(record.history[metric], dtype=np.float64).T.ravel().tolist()
+    return pd.DataFrame(parts, columns=names)
 
 
 def summary_table(records: State) -> pd.DataFrame:

@@ -20,11 +20,10 @@ from numpy.typing import NDArray
 from sweep.config import TrialConfig, level_name, value_name
 from sweep.metrics import METRICS, Metric
 from sweep.records import ReplicateRecord, State
-from sweep.stats import Interval, blocked_fit, share_interval
+from sweep.stats import BlockedFit, Interval, blocked_fit, share_interval
 
 # Means of the same scores in another order differ by this much at most.
 _ROUNDING = 1e-12
-_LEVEL = 0.95
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,10 +106,9 @@ class Diverged:
     n: int
     of: int
 
-    @property
-    def share(self) -> Interval:
+    def share(self, level: float) -> Interval:
         """How often it diverges; the interval is true of all grid points at once, also of those not told."""
-        return replace(share_interval(self.count, self.n, 1 - (1 - _LEVEL) / self.of), level=_LEVEL)
+        return replace(share_interval(self.count, self.n, 1 - (1 - level) / self.of), level=level)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,13 +149,18 @@ class Grid:
         return self.metric.goodness(self.scores(self.criterion))
 
     @cached_property
+    def fit(self) -> BlockedFit:
+        """The goodness as configuration and seed make it."""
+        return blocked_fit(self.goodness)
+
+    @cached_property
     def missing(self) -> int:
         """How many scores of compared configurations and seeds there are not."""
         return int(np.isnan(self.goodness).sum())
 
     def means(self, metric: str) -> NDArray[np.float64]:
         """Gives the mean of a score over all seeds for each configuration `[K]`; missing ones are estimated."""
-        return _model_means(self.scores(metric))
+        return blocked_fit(self.scores(metric)).means_of_all
 
     def levels(self, axis: str) -> list[str]:
         """Gives the levels of an axis that configurations have, in its order; levels joined by twins are one."""
@@ -168,7 +171,7 @@ class Grid:
 
         Equal means have equal ranks (1, 1, 3) and keep the order of the grid.
         """
-        means = _model_means(self.goodness)
+        means = self.fit.means_of_all
         rounding = _ROUNDING * np.abs(means).max(initial=0.0)
         larger = len(means) - np.searchsorted(np.sort(means), means + rounding, side="right")
         return sorted(zip((1 + larger).tolist(), self.configurations, strict=True), key=lambda ranked: ranked[0])
@@ -256,7 +259,7 @@ def _diverged(point: GridPoint, of: int) -> Diverged:
 
 def _connected(grid: Grid) -> Grid:
     """Leaves out the configurations that share no seed with the others, not even by way of a third."""
-    apart = set(blocked_fit(grid.goodness).left_out.tolist())
+    apart = set(grid.fit.left_out.tolist())
     if not apart:
         return grid
     kept = [configuration for k, configuration in enumerate(grid.configurations) if k not in apart]
@@ -268,13 +271,6 @@ def _connected(grid: Grid) -> Grid:
         configurations=tuple(replace(one, replicates=tuple(itertools.compress(one.replicates, used))) for one in kept),
         left_out=(*grid.left_out, *((point, "shares no seed with the others") for point in lone)),
     )
-
-
-def _model_means(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    fit = blocked_fit(scores)
-    means = np.full(len(scores), math.nan)
-    means[fit.configurations] = fit.means
-    return means
 
 
 def _merge_twins(points: Sequence[GridPoint], seeds: Sequence[int], axes: Sequence[str]) -> tuple[Configuration, ...]:
