@@ -16,7 +16,7 @@ from simulation.cases import Cell
 from simulation.experiments import World
 from simulation.truth import is_false
 from sweep.report.analysis import find
-from sweep.report.claims import claims
+from sweep.report.claims import confirmed_claims
 from sweep.report.confirmation import confirm
 from sweep.report.findings import Findings
 from sweep.tables import Grid
@@ -169,9 +169,8 @@ def _confirm(cell: Cell, world: World, findings: Findings, said: _Said) -> None:
     chosen = [world.points[entry.name] for entry in findings.entries[:_FINALISTS]]
     grid: Grid = world.grid(world.scores(cell.case.fresh), first_seed=1000, chosen=chosen)
     found = confirm(grid)
-    for claim in claims(findings, found):
-        if claim.kind == "confirmed":
-            said.add(claim.kind, bool(claim.provisional), is_false(claim, world, grid))
+    for claim in confirmed_claims(found):
+        said.add(claim.kind, bool(claim.provisional), is_false(claim, world, grid))
     first = found.finalists[0]
     for kind, interval, truth in (("mean", first.score, world.means), ("test", first.test, world.test_means)):
         covered = interval.low <= truth[world.points[first.name]] <= interval.high
