@@ -98,5 +98,6 @@ def _against(analysis: Analysis, others: Sequence[str], numbers: Numbers) -> str
         return f"it is not confirmed to be better than {listed(others, most=3)}"
     numbers["more"] = len(better) - 2
     confidence = carried(claimed, numbers, together="all finalists together")
-    tail = f", not than the other {rest} of the finalists" if rest else ""
+    others_left = "the other finalist" if rest == 1 else f"the other {rest} finalists"
+    tail = f", not than {others_left}" if rest else ""
     return f"it is confirmed to be better than {listed(better, most=3)}{tail} ({confidence})"
