@@ -195,11 +195,11 @@ def check_dataset(dataset: Dataset, manifest: Manifest | None) -> str:
 def describe_classes(record: DatasetRecord) -> str:
     """Says how many images of each class the splits have: of up to 20 classes each number, else from which to which."""
     parts = []
-    for split, counts in record.class_counts.items():
+    for split, counts in record.target_counts.items():
         each = ", ".join(f"{count:,}" for count in counts)
         numbers = each if len(counts) <= 20 else f"{min(counts):,} to {max(counts):,}"
         parts += [f"{split} {numbers}"] if any(counts) else []
-    return f"{len(record.class_names)} classes, images of each: {'; '.join(parts)}"
+    return f"{len(record.target_names)} classes, images of each: {'; '.join(parts)}"
 
 
 def check_storage(storage: Storage) -> str:
@@ -232,7 +232,7 @@ def check_space(storage: Storage, manifest: Manifest, left: Sequence[TrialConfig
 
 def disk_estimate_gb(manifest: Manifest, trials: Sequence[TrialConfig]) -> float:
     """Gives an upper estimate of what the files of some trials take, in GB (10^9 bytes)."""
-    predictions = manifest.dataset.test_size * (2 * len(manifest.dataset.class_names) + 1)
+    predictions = manifest.dataset.test_size * (2 * len(manifest.dataset.target_names) + 1)
     total = 0
     for trial in trials:
         checkpoints = 2 * 3 * 4 * manifest.parameters(trial)  # two of them, with Adam's two moments, float32

@@ -147,7 +147,7 @@ class TrialRun:
     def _score(self, split_name: str) -> tuple[list[float], NDArray[np.int64], Tensor]:
         """Gives the losses R, confusion matrices `[R, C, C]` and logits `[R, N, C]` of a split."""
         split = getattr(self._dataset, split_name)
-        num_replicates, num_classes = len(self._trial.seeds), len(self._dataset.class_names)
+        num_replicates, num_classes = len(self._trial.seeds), len(self._dataset.target_names)
         if not len(split.labels):
             empty = torch.zeros(num_replicates, 0, num_classes)
             return [float("nan")] * num_replicates, np.zeros((num_replicates, num_classes, num_classes), int), empty
@@ -261,7 +261,7 @@ def _make_engine(trial: TrialConfig, dataset: Dataset, device: str) -> Engine:
     training = TrainingImages(
         images=_tensor(dataset.train.images),
         labels=_tensor(dataset.train.labels),
-        num_classes=len(dataset.class_names),
+        num_classes=len(dataset.target_names),
     )
     return _ENGINES[trial.engine](trial, training, device=device)
 

@@ -161,7 +161,7 @@ def _recomputed(
     losses, logits = score_test_split(trial, dataset, state, num_threads=num_threads, device=device)
     recorded = experiment.read_predictions(record.trial_id)
     y_pred = logits.argmax(2).numpy()
-    num_classes = len(dataset.class_names)
+    num_classes = len(dataset.target_names)
     confusions = [metrics.confusion_matrix(dataset.test.labels, row, num_classes) for row in y_pred]
     # In its averages over classes sweep 0.1.0 counted one without test images as 0.
     averages = 3 if len(np.unique(dataset.test.labels)) == num_classes else 0

@@ -32,7 +32,7 @@ def training_images(name: str, num_images: int) -> TrainingImages:
     return TrainingImages(
         images=torch.from_numpy(dataset.train.images[:num_images].copy()),
         labels=torch.from_numpy(dataset.train.labels[:num_images].copy()),
-        num_classes=len(dataset.class_names),
+        num_classes=len(dataset.target_names),
     )
 
 

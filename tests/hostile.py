@@ -66,7 +66,7 @@ def write_hostile_experiment(folder: Path, **details: Any) -> Experiment:
                 manifest.dataset,
                 name=hostile("data"),
                 sha256=hostile("hash"),
-                class_names=tuple(hostile(f"class {number}") for number in range(4)),
+                target_names=tuple(hostile(f"class {number}") for number in range(4)),
             ),
             commands=(hostile("command"),),
             created=hostile("created"),

@@ -32,7 +32,7 @@ def write_experiment(
     test_score: Score | None = None,
     test_size: int = 400,
     classes: int = 10,
-    image_shape: tuple[int, ...] = (8, 8),
+    input_shape: tuple[int, ...] = (8, 8),
     test_split: tuple[np.ndarray, np.ndarray] | None = None,
     twins: bool = True,
     failed: Collection[str] = (),
@@ -53,7 +53,7 @@ def write_experiment(
         test_score: Likewise for the test accuracy, up to whole images; by default 0.005 below `score`.
         test_size: Number of test images.
         classes: Number of classes.
-        image_shape: Of a test image.
+        input_shape: Of a test image.
         test_split: Real images and labels instead of drawn ones.
         twins: Whether sparse cross-entropy has the same numbers as cross-entropy.
         failed: Names of grid points ("deep-relu-hinge") whose trials failed.
@@ -66,7 +66,7 @@ def write_experiment(
     """
     sweep = sweep or made_up_sweep()
     images, y_true = test_split or (
-        rng.integers(0, 256, (test_size, *image_shape), dtype=np.uint8),
+        rng.integers(0, 256, (test_size, *input_shape), dtype=np.uint8),
         rng.permutation(np.arange(test_size) % classes),
     )
     trials = sweep.trials(dataset_sha256=dataset_sha256, engine="reference")
@@ -82,8 +82,8 @@ def write_experiment(
         dataset=DatasetRecord(
             name=sweep.dataset,
             sha256=dataset_sha256,
-            class_names=tuple(str(label) for label in range(classes)),
-            image_shape=images.shape[1:],
+            target_names=tuple(str(label) for label in range(classes)),
+            input_shape=images.shape[1:],
             train_size=1000,
             validation_size=sweep.validation_size,
             test_size=len(y_true),

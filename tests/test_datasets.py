@@ -35,7 +35,7 @@ def test_mnist_is_unpacked_once_and_split_as_asked(cache: Path) -> None:
     assert dataset.train.images.shape == (55_000, 784)
     assert dataset.train.images.dtype == np.float32
     assert (dataset.train.images.min(), dataset.train.images.max()) == (-1.0, 1.0)
-    assert dataset.class_names == tuple("0123456789")
+    assert dataset.target_names == tuple("0123456789")
     # The first test image of MNIST is a 7; its class counts are published with it.
     assert dataset.test.labels[0] == 7
     assert np.bincount(dataset.test.labels).tolist() == [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
@@ -104,7 +104,7 @@ def test_idx_files_are_read_as_torchvision_reads_them(tmp_path: Path, name: str,
         assert np.array_equal(split.labels, expected.targets.numpy())
         pixels = np.rint((split.images + 1) * 127.5).astype(np.uint8)
         assert np.array_equal(pixels, expected.data.numpy().reshape(len(pixels), -1))
-        assert dataset.class_names == tuple(title.split(" - ")[0] for title in expected.classes)
+        assert dataset.target_names == tuple(title.split(" - ")[0] for title in expected.classes)
 
 
 def test_a_truncated_idx_file_is_one_line(tmp_path: Path, cache: Path) -> None:
@@ -151,7 +151,7 @@ def test_digits_are_split_in_a_fixed_way() -> None:
     dataset = load_dataset("digits", validation_size=200)
     assert (len(dataset.train.labels), len(dataset.validation.labels), len(dataset.test.labels)) == (1237, 200, 360)
     assert dataset.sha256 == load_dataset("digits").sha256
-    assert dataset.record.image_shape == (8, 8)
+    assert dataset.record.input_shape == (8, 8)
 
 
 def test_the_hash_is_that_of_the_images_whatever_the_split(cache: Path) -> None:
@@ -224,8 +224,8 @@ def test_the_only_training_image_of_a_class_is_not_taken() -> None:
 def test_built_in_sets_are_described_and_not_doubted() -> None:
     record = load_dataset("mnist", validation_size=5000).record
     assert record.values == "uint8 from 0 to 255, scaled from 0..255 to -1..1"
-    assert record.class_counts["train"][:2] == [5429, 6180]
-    assert [sum(counts) for counts in record.class_counts.values()] == [55_000, 5_000, 10_000]
+    assert record.target_counts["train"][:2] == [5429, 6180]
+    assert [sum(counts) for counts in record.target_counts.values()] == [55_000, 5_000, 10_000]
     assert (record.doubts, load_dataset("digits", validation_size=200).record.doubts) == ((), ())
     (doubt,) = load_dataset("digits", validation_size=7).record.doubts
     assert doubt.startswith("classes 0, 2, 8 have no validation images")

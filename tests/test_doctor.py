@@ -182,7 +182,7 @@ def test_what_looks_wrong_in_the_data_is_said_and_stops_nothing(tmp_path: Path) 
 def test_of_many_classes_the_smallest_and_the_largest_are_said() -> None:
     record = load_dataset("digits").record
     many = {"train": list(range(5, 30)), "validation": [0] * 25, "test": [3] * 25}
-    assert describe_classes(dataclasses.replace(record, class_counts=many)).endswith("train 5 to 29; test 3 to 3")
+    assert describe_classes(dataclasses.replace(record, target_counts=many)).endswith("train 5 to 29; test 3 to 3")
 
 
 def test_too_little_space_is_refused_with_both_numbers(

@@ -61,8 +61,8 @@ def draw_all():
         ),
         cost([point], labels={"parameters": "parameters"}, score="accuracy", palette=palette),
         reproduction([Published(name="deep relu", published=0.9, ours=0.91, low=NAN, high=NAN, inside=None)]),
-        confusion_matrix(counts, class_names=["a", "b"], name="confusion", title="Confusion"),
-        difference_matrix(counts, counts[::-1], class_names=["a", "b"], name="difference", title="Difference"),
+        confusion_matrix(counts, target_names=["a", "b"], name="confusion", title="Confusion"),
+        difference_matrix(counts, counts[::-1], target_names=["a", "b"], name="difference", title="Difference"),
         wall([("relu", counts), ("tanh", counts)], columns=2, titles=["deep"]),
         image_strip(images, ["1 → 2", "3 → 4", "5 → 6"], name="strip", title="Images", columns=2),
         critical_difference_diagram(["a", "b", "c"], [1.2, 1.8, 3.0], [(0, 1)], 0.9),
@@ -133,7 +133,7 @@ def test_long_levels_break_at_underscores_and_before_a_twin():
 def test_confusions_of_any_number_of_classes_stay_small(classes):
     counts = np.random.default_rng(0).integers(0, 3, (classes, classes)) + 50 * np.eye(classes, dtype=int)
     names = [f"class {number}" for number in range(classes)]
-    picture = confusion_matrix(counts, class_names=names, name="confusion", title="Confusion")
+    picture = confusion_matrix(counts, target_names=names, name="confusion", title="Confusion")
     assert len(picture.svg) < 1_000_000
     assert ("class 1<" in picture.svg) == (classes <= 40)
 
@@ -154,7 +154,7 @@ def test_any_name_can_be_drawn(name):
         ranking(bars, score="accuracy"),
         main_effects({"depth": bars}, score="accuracy", palette=Palette({"depth": (name, "other")})),
         heat_map({name: np.array([[0.9]])}, rows=[name], columns=[name], score="accuracy", marked=[]),
-        confusion_matrix(counts, class_names=[name, "other"], name="c", title="counts"),
+        confusion_matrix(counts, target_names=[name, "other"], name="c", title="counts"),
         wall([(name, counts)], columns=3, titles=[name]),
         critical_difference_diagram([name, "other"], [1.0, 2.0], [], 0.5),
     ]

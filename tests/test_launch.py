@@ -57,7 +57,7 @@ def finish(sweep: SweepConfig, launch: Launch, file: Path, *, known: bool = True
         fingerprint=worker.fingerprint,
     )
     if not known:
-        old = {"values": "", "class_counts": {}, "doubts": (), "files": {}}
+        old = {"values": "", "target_counts": {}, "doubts": (), "files": {}}
         manifest = dataclasses.replace(manifest, dataset=dataclasses.replace(manifest.dataset, **old))
     launch.experiment.write_test_split(images=dataset.test_pixels, y_true=dataset.test.labels)
     launch.experiment.write_manifest(manifest)

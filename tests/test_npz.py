@@ -137,7 +137,7 @@ def test_bytes_that_are_no_pixels_are_doubted(tmp_path: Path) -> None:
 def test_classes_that_a_split_lacks_are_named(tmp_path: Path) -> None:
     y_test = np.where(LABELS[40:] == 2, 0, LABELS[40:])
     record = load_dataset(write(tmp_path, y_test=y_test)).record
-    assert record.class_counts == {"train": [14, 13, 13], "validation": [0, 0, 0], "test": [13, 7, 0]}
+    assert record.target_counts == {"train": [14, 13, 13], "validation": [0, 0, 0], "test": [13, 7, 0]}
     (doubt,) = record.doubts
     assert doubt.startswith("class 2 has no test images")
     np.savez(

@@ -260,7 +260,7 @@ def test_any_text_in_a_manifest_is_read_as_data(written: Path, text: str) -> Non
         body["trials"][0]["engine"] = body["trials"][0]["dataset"] = text
 
     manifest = manifest_changed(written, edit)
-    assert (manifest.trials[0].depth, manifest.dataset.class_names[0]) == (text, text)
+    assert (manifest.trials[0].depth, manifest.dataset.target_names[0]) == (text, text)
     assert manifest.name == written.name  # what its folder is called
     assert text in manifest.axes["activation"]
     assert len(records_of(written).done) == 4

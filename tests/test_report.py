@@ -234,8 +234,8 @@ CASES = {
     ),
     "two classes": ({}, {"classes": 2}),
     "a hundred classes": ({}, {"classes": 100, "test_size": 1000}),
-    "rows instead of images": ({}, {"image_shape": (12,)}),
-    "coloured images and no twins": ({}, {"image_shape": (8, 8, 3), "twins": False}),
+    "rows instead of images": ({}, {"input_shape": (12,)}),
+    "coloured images and no twins": ({}, {"input_shape": (8, 8, 3), "twins": False}),
     "added seeds": ({"seeds": [0, 1]}, {"added_seeds": lambda point: (7, 8)}),
     "a grid point diverged in every seed": ({}, {"diverged": [("deep-relu-hinge", seed) for seed in range(5)]}),
 }

@@ -28,7 +28,7 @@ sys.exit(code)
 def measure_reports(folder: Path, *, rounds: int) -> dict[str, Any]:
     """Writes made-up experiments of five seeds and 10,000 test images, and times `sweep report` of each in turns."""
     for trials, rates in _RATES.items():
-        write_made_up(folder / f"made-up-{trials}", rates=rates, seeds=5, test_size=10_000, image_shape=(28, 28))
+        write_made_up(folder / f"made-up-{trials}", rates=rates, seeds=5, test_size=10_000, input_shape=(28, 28))
     measured: dict[int, list[dict[str, float]]] = {trials: [] for trials in _RATES}
     for _ in range(rounds):
         for trials, runs in measured.items():
@@ -39,7 +39,7 @@ def measure_reports(folder: Path, *, rounds: int) -> dict[str, Any]:
     }
 
 
-def write_made_up(root: Path, *, rates: int, seeds: int, test_size: int, image_shape: tuple[int, ...]) -> None:
+def write_made_up(root: Path, *, rates: int, seeds: int, test_size: int, input_shape: tuple[int, ...]) -> None:
     """Writes an experiment of 27 x `rates` finished trials with made-up numbers."""
     sys.path.insert(0, str(_ROOT / "tests"))
     from made_up import made_up_sweep, write_experiment
@@ -47,7 +47,7 @@ def write_made_up(root: Path, *, rates: int, seeds: int, test_size: int, image_s
     axes = {"learning_rate": [0.001 * (1 + k / 100) for k in range(rates)]}
     sweep = made_up_sweep(epochs=10, seeds=list(range(seeds)), axes=axes)
     rng = np.random.default_rng(0)
-    write_experiment(root, _score, sweep=sweep, rng=rng, test_size=test_size, image_shape=image_shape)
+    write_experiment(root, _score, sweep=sweep, rng=rng, test_size=test_size, input_shape=input_shape)
 
 
 def _score(point: Mapping[str, Any], seed: int) -> float:

@@ -16,7 +16,7 @@ _RATES = {999: 37, 9990: 370}
 def measure_scale(folder: Path, *, rounds: int) -> dict[str, Any]:
     """Writes made-up experiments of many small finished trials, and times what reads them, in turns."""
     for trials, rates in _RATES.items():
-        write_made_up(folder / f"many-{trials}", rates=rates, seeds=1, test_size=20, image_shape=(8, 8))
+        write_made_up(folder / f"many-{trials}", rates=rates, seeds=1, test_size=20, input_shape=(8, 8))
     measured: dict[int, list[dict[str, float]]] = {trials: [] for trials in _RATES}
     for _ in range(rounds):
         for trials, runs in measured.items():

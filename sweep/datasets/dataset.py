@@ -46,7 +46,7 @@ class Dataset:
         train: Without the validation images.
         validation: Empty if none were asked for.
         test: As the data set defines it.
-        test_pixels: The test images for people to look at, `[N, *image_shape]` uint8.
+        test_pixels: The test images for people to look at, `[N, *input_shape]` uint8.
     """
 
     record: DatasetRecord
@@ -61,9 +61,9 @@ class Dataset:
         return self.record.sha256
 
     @property
-    def class_names(self) -> tuple[str, ...]:
+    def target_names(self) -> tuple[str, ...]:
         """Of the record, in the order of the labels."""
-        return self.record.class_names
+        return self.record.target_names
 
 
 def load_dataset(
@@ -125,20 +125,20 @@ def _dataset(name: str, raw: Raw, validation_size: int, states: dict[str, str]) 
         "validation": _split(raw, raw.train_images[validation], raw.train_labels[validation]),
         "test": _split(raw, raw.test_images, raw.test_labels),
     }
-    class_counts = count_classes(
-        {split_name: split.labels for split_name, split in splits.items()}, len(raw.class_names)
+    target_counts = count_classes(
+        {split_name: split.labels for split_name, split in splits.items()}, len(raw.target_names)
     )
     record = DatasetRecord(
         name=name,
         sha256=_sha256(raw),
-        class_names=raw.class_names,
-        image_shape=raw.train_images.shape[1:],
+        target_names=raw.target_names,
+        input_shape=raw.train_images.shape[1:],
         train_size=len(train),
         validation_size=len(validation),
         test_size=len(raw.test_labels),
         values=describe_values(raw),
-        class_counts=class_counts,
-        doubts=find_doubts(raw, class_counts),
+        target_counts=target_counts,
+        doubts=find_doubts(raw, target_counts),
         files=states,
     )
     return Dataset(record=record, **splits, test_pixels=_viewable(raw))

@@ -20,6 +20,6 @@ def read_digits() -> Raw:
         train_labels=labels[train],
         test_images=images[test],
         test_labels=labels[test],
-        class_names=DIGITS,
+        target_names=DIGITS,
         largest=16,
     )

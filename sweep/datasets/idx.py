@@ -136,7 +136,7 @@ def _from_idx(kind: str, raw: Path, read: Callable[[str], bytes]) -> Raw:
         train_labels=train_labels.astype(np.int64),
         test_images=test_images,
         test_labels=test_labels.astype(np.int64),
-        class_names=_CLASS_NAMES[kind],
+        target_names=_CLASS_NAMES[kind],
         largest=255,
     )
 

@@ -42,7 +42,7 @@ def read_npz(file: str) -> Raw:
         train_labels=y_train.astype(np.int64),
         test_images=x_test,
         test_labels=y_test.astype(np.int64),
-        class_names=tuple(str(label) for label in range(int(y_train.max()) + 1)),
+        target_names=tuple(str(label) for label in range(int(y_train.max()) + 1)),
         largest=255 if x_train.dtype == np.uint8 else 0,
     )
 

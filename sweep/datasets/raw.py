@@ -22,7 +22,7 @@ class Raw:
         train_labels: `[N]`.
         test_images: Likewise.
         test_labels: Likewise.
-        class_names: In the order of the labels.
+        target_names: In the order of the labels.
         largest: The pixel value that stands for full intensity, 0 to leave values alone.
     """
 
@@ -30,7 +30,7 @@ class Raw:
     train_labels: Labels
     test_images: Pixels
     test_labels: Labels
-    class_names: tuple[str, ...]
+    target_names: tuple[str, ...]
     largest: int
 
 

@@ -31,10 +31,10 @@ def count_classes(splits: Mapping[str, Labels], num_classes: int) -> dict[str, l
     return {name: np.bincount(labels, minlength=num_classes).tolist() for name, labels in splits.items()}
 
 
-def find_doubts(raw: Raw, class_counts: Mapping[str, Sequence[int]]) -> tuple[str, ...]:
+def find_doubts(raw: Raw, target_counts: Mapping[str, Sequence[int]]) -> tuple[str, ...]:
     """Says in a sentence each, without a full stop, what in a data set looks like a mistake."""
     names = {"training": "train", "validation": "validation", "test": "test"}
-    doubts = [_missing(raw.class_names, name, class_counts[split]) for name, split in names.items()]
+    doubts = [_missing(raw.target_names, name, target_counts[split]) for name, split in names.items()]
     doubts += [_scaling(raw) or _shift(raw), _copies(raw)]
     return tuple(doubt for doubt in doubts if doubt)
 

@@ -32,7 +32,7 @@ def shares(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def confusion_matrix(
-    confusion: NDArray[np.int64], *, class_names: Sequence[str], name: str, title: str, width_in: float = 5.4
+    confusion: NDArray[np.int64], *, target_names: Sequence[str], name: str, title: str, width_in: float = 5.4
 ) -> Picture:
     """Draws one matrix: count and share of the true class in every cell that is not empty."""
     share = shares(confusion)
@@ -43,7 +43,7 @@ def confusion_matrix(
     colours[..., 3] = 0.9 * np.sqrt(share / largest).clip(0, 1)
     colours[np.arange(classes), np.arange(classes)] = (*to_rgb(GOOD), 0.22)
     with style():
-        figure, axes = _square(width_in, class_names)
+        figure, axes = _square(width_in, target_names)
         _cells(axes, colours, confusion > 0)
         if classes <= _MOST_WITH_NUMBERS:
             size = min(8.0, 62 / classes * width_in / 5.4 + 1.2)
@@ -55,7 +55,7 @@ def confusion_matrix(
 
 
 def difference_matrix(
-    better: NDArray[np.int64], baseline: NDArray[np.int64], *, class_names: Sequence[str], name: str, title: str
+    better: NDArray[np.int64], baseline: NDArray[np.int64], *, target_names: Sequence[str], name: str, title: str
 ) -> Picture:
     """Draws the row-normalised difference of two matrices in percentage points; blue is better, orange worse."""
     difference = 100 * (shares(better) - shares(baseline))
@@ -67,7 +67,7 @@ def difference_matrix(
     colours[..., 3] = 0.9 * np.sqrt(np.abs(difference) / largest)
     shown = np.abs(difference) >= 0.005
     with style():
-        figure, axes = _square(5.4, class_names)
+        figure, axes = _square(5.4, target_names)
         _cells(axes, colours, shown)
         if classes <= _MOST_WITH_NUMBERS:
             for (row, column), value in np.ndenumerate(difference):
@@ -184,19 +184,19 @@ def _cells(axes: Axes, colours: NDArray[np.float64], shown: NDArray[np.bool_]) -
     axes.set_aspect("equal")
 
 
-def _square(width_in: float, class_names: Sequence[str]) -> tuple[Figure, Axes]:
+def _square(width_in: float, target_names: Sequence[str]) -> tuple[Figure, Axes]:
     """A square of cells with room for the names of the classes at its left and, if long, upright below it."""
-    named = len(class_names) <= _MOST_WITH_NAMES
-    class_names = [short(name, 24) for name in class_names]
-    left = 0.32 + (text_width(class_names) if named else 0.0)
+    named = len(target_names) <= _MOST_WITH_NAMES
+    target_names = [short(name, 24) for name in target_names]
+    left = 0.32 + (text_width(target_names) if named else 0.0)
     side = width_in - left - 0.05
-    below = 0.42 + (max(text_width(class_names) - 0.1, 0) if named and _upright(class_names, side) else 0.0)
+    below = 0.42 + (max(text_width(target_names) - 0.1, 0) if named and _upright(target_names, side) else 0.0)
     figure, grid = panels(width_in, side + below + 0.05, left=left, bottom=below, right=0.05, top=0.05)
     axes: Axes = grid[0, 0]
     if named:
-        places = np.arange(len(class_names)) + 0.5
-        axes.set_xticks(places, class_names, rotation=90 if _upright(class_names, side) else 0)
-        axes.set_yticks(places, class_names)
+        places = np.arange(len(target_names)) + 0.5
+        axes.set_xticks(places, target_names, rotation=90 if _upright(target_names, side) else 0)
+        axes.set_yticks(places, target_names)
     else:
         axes.set_xticks([])
         axes.set_yticks([])
@@ -207,8 +207,8 @@ def _square(width_in: float, class_names: Sequence[str]) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _upright(class_names: Sequence[str], side_in: float) -> bool:
-    return text_width(class_names) > 0.9 * side_in / len(class_names)
+def _upright(target_names: Sequence[str], side_in: float) -> bool:
+    return text_width(target_names) > 0.9 * side_in / len(target_names)
 
 
 def _largest_error(share: NDArray[np.float64]) -> float:

@@ -26,26 +26,26 @@ class DatasetRecord:
     Attributes:
         name: As asked for.
         sha256: Of all images and labels as read.
-        class_names: In the order of the labels.
-        image_shape: Of one image; its product is the number of inputs.
+        target_names: In the order of the labels.
+        input_shape: Of one image; its product is the number of inputs.
         train_size: Number of images, and so on.
         validation_size: See train_size.
         test_size: See train_size.
         values: Type, range and scaling, in words.
-        class_counts: Number of images of each class in train, validation and test.
+        target_counts: Number of images of each class in train, validation and test.
         doubts: What looks like a mistake in it, a sentence each.
         files: What its files were, by absolute path; see `sweep.datasets.file_states`.
     """
 
     name: str
     sha256: str
-    class_names: tuple[str, ...]
-    image_shape: tuple[int, ...]
+    target_names: tuple[str, ...]
+    input_shape: tuple[int, ...]
     train_size: int
     validation_size: int
     test_size: int
     values: str = ""
-    class_counts: Mapping[str, list[int]] = field(default_factory=dict)
+    target_counts: Mapping[str, list[int]] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)
 
@@ -110,7 +110,7 @@ class Manifest:
 
     def parameters(self, trial: TrialConfig) -> int:
         """Number of trained parameters of one replicate of a trial."""
-        sizes = [math.prod(self.dataset.image_shape), *trial.layers, len(self.dataset.class_names)]
+        sizes = [math.prod(self.dataset.input_shape), *trial.layers, len(self.dataset.target_names)]
         return sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
 
 

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from sweep.config import AXES, SELECTIONS, Point, SweepConfig
 from sweep.errors import shown
 from sweep.records.contents import HISTORY_METRICS, DoneRecord, Manifest
+from sweep.records.older import Translation, manifest_of_2, unchanged
 from sweep.records.typed import reader
 
-_FORMAT = 2
+_FORMAT = 3
 _NO_DIGEST = "0" * 64
 # What may become the name of a folder or file: one part of a path, on every file system.
 _NAME = re.compile(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}")
@@ -44,7 +45,7 @@ def decode_manifest(content: bytes) -> Manifest:
     Raises:
         ValueError: if it is damaged or unsafe, or has the format of another version.
     """
-    fields = _unseal(content)
+    fields = _unseal(content, manifest_of_2)
     sweep = fields.get("sweep")
     if isinstance(sweep, dict):
         tables = [key for key in ("axes", "layers", "baseline") if isinstance(sweep.get(key), dict)]
@@ -64,7 +65,7 @@ def decode_manifest(content: bytes) -> Manifest:
         counts = (len(trial.seeds), trial.epochs, trial.batch_size, *trial.layers)
         if math.isnan(trial.learning_rate) or not all(counts):
             raise ValueError(f"trial {trial.trial_id} lacks what it needs to be trained")
-    if not manifest.dataset.class_names or not manifest.dataset.image_shape:
+    if not manifest.dataset.target_names or not manifest.dataset.input_shape:
         raise ValueError("the data set has no classes or images")
     _check_fingerprint(manifest.fingerprint)
     return manifest
@@ -78,7 +79,7 @@ def encode_done(record: DoneRecord) -> bytes:
 def decode_done(content: bytes) -> DoneRecord | None:
     """Reads what `encode_done` gave; None if it is damaged or unsafe, or has the format of another version."""
     try:
-        record: DoneRecord = reader(DoneRecord)(_unseal(content))
+        record: DoneRecord = reader(DoneRecord)(_unseal(content, unchanged))
         for _, fingerprint in record.fingerprints:
             _check_fingerprint(fingerprint)
     except ValueError:
@@ -144,19 +145,20 @@ def _seal(fields: Mapping[str, Any]) -> bytes:
     return content.replace(_NO_DIGEST.encode(), hashlib.sha256(content).hexdigest().encode(), 1)
 
 
-def _unseal(content: bytes) -> dict[str, Any]:
+def _unseal(content: bytes, of_2: Translation) -> dict[str, Any]:
     try:
         body = json.loads(content)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if not isinstance(body, dict):
         raise ValueError("it is no record")
-    if body.pop("format", _FORMAT) != _FORMAT:
+    version = body.pop("format", _FORMAT)
+    if version not in (2, _FORMAT):
         raise ValueError("it has the format of another version of sweep")
     digest = str(body.pop("sha256", ""))
     if digest != hashlib.sha256(content.replace(digest.encode(), _NO_DIGEST.encode(), 1)).hexdigest():
         raise ValueError("its checksum is wrong")
-    return body
+    return of_2(body) if version == 2 else body
 
 
 def _pairs(table: Any) -> Any:

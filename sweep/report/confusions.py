@@ -35,7 +35,7 @@ def confusion_section(analysis: Analysis) -> Section:
         Drawing(
             picture=confusion_matrix(
                 selected.confusion,
-                class_names=images.class_names,
+                target_names=images.target_names,
                 name="confusion-selected",
                 title=f"Confusion matrix of {selected.configuration.name}",
             ),
@@ -58,7 +58,7 @@ def _difference(images: TestImages) -> Block:
     picture = difference_matrix(
         selected.confusion,
         baseline.confusion,
-        class_names=images.class_names,
+        target_names=images.target_names,
         name="confusion-difference",
         title=f"Confusion of {selected.configuration.name} minus that of {baseline.configuration.name}",
     )
@@ -91,7 +91,7 @@ def _tables(images: TestImages) -> list[Block | None]:
             **{title: percent(float(score[c])) if scores.support[c] else NONE for title, score in shown.items()},
             "images": f"{int((images.y_true == c).sum()):,}",
         }
-        for c, name in enumerate(images.class_names)
+        for c, name in enumerate(images.target_names)
     )
     most: Block = Table(name="confused", title="Most confused pairs, selected configuration", shown=pairs, narrow=True)
     if pairs.empty:
@@ -123,7 +123,7 @@ def _by_level(analysis: Analysis, images: TestImages) -> list[Block | None]:
         taken.append(unused(re.sub("[^A-Za-z0-9_.]+", "-", level.split(" = ")[0])[:40].strip("-"), taken))
         picture = confusion_matrix(
             predicted.confusion,
-            class_names=images.class_names,
+            target_names=images.target_names,
             name=f"confusion-{taken[-1]}",
             title=f"Confusion matrix of {predicted.configuration.name}",
             width_in=4.9,
@@ -201,6 +201,6 @@ def _spread_out(count: int) -> NDArray[np.int64]:
 
 def _strip(images: TestImages, indices: NDArray[np.int64], name: str, what: str) -> Picture:
     assert images.images is not None
-    names, mistaken_for = images.class_names, images.predicted[0].mistaken_for
+    names, mistaken_for = images.target_names, images.predicted[0].mistaken_for
     texts = [f"{names[images.y_true[i]][:7]} → {names[mistaken_for[i]][:7]}" for i in indices]
     return image_strip(images.images[indices], texts, name=name, title=f"Test images {what}")

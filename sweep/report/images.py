@@ -55,7 +55,7 @@ class TestImages:
     """Predictions of the first configurations of the ranking.
 
     Attributes:
-        class_names: C names.
+        target_names: C names.
         y_true: `[N]`.
         images: uint8, `[N, height, width]` or with colours, None if the data are no images.
         predicted: In the order of the ranking; the first is the selected one.
@@ -66,7 +66,7 @@ class TestImages:
         wrong_selected_only: Images that only the selected one gets wrong.
     """
 
-    class_names: tuple[str, ...]
+    target_names: tuple[str, ...]
     y_true: NDArray[np.int64]
     images: NDArray[np.uint8] | None
     predicted: tuple[Predicted, ...]
@@ -91,13 +91,13 @@ def read_test_images(records: State, grid: Grid, ranked: Sequence[Configuration]
         images, y_true = records.experiment.read_test_split()
     except (FileNotFoundError, ValueError):
         return None
-    class_names = records.manifest.dataset.class_names
-    if not np.isin(y_true, np.arange(len(class_names))).all():
+    target_names = records.manifest.dataset.target_names
+    if not np.isin(y_true, np.arange(len(target_names))).all():
         return None
     predicted = []
     for configuration in ranked:
         try:
-            predicted.append(_predicted(records, configuration, y_true, len(class_names)))
+            predicted.append(_predicted(records, configuration, y_true, len(target_names)))
         except (FileNotFoundError, ValueError):
             if not predicted:
                 return None  # without those of the selected one there is nothing to compare with
@@ -107,13 +107,13 @@ def read_test_images(records: State, grid: Grid, ranked: Sequence[Configuration]
     wrong = np.stack([one.wrong for one in predicted])
     several = len(predicted) > 1
     return TestImages(
-        class_names=class_names,
+        target_names=target_names,
         y_true=y_true,
         images=images if _is_pictures(images) else None,
         predicted=tuple(predicted),
         baseline=_baseline(predicted),
         classes=class_scores(confusion),
-        confused=_confused(confusion, class_names),
+        confused=_confused(confusion, target_names),
         wrong_everywhere=np.flatnonzero(wrong.all(axis=0)),
         wrong_selected_only=np.flatnonzero(wrong[0] & ~wrong[1:].any(axis=0)) if several else np.arange(0),
     )
@@ -124,10 +124,10 @@ def average_over_occurring(records: State) -> State:
 
     Predictions are read only if the test split lacks a class.
     """
-    if all(records.manifest.dataset.class_counts.get("test", [0])):
+    if all(records.manifest.dataset.target_counts.get("test", [0])):
         return records
     try:
-        if len(np.unique(records.experiment.read_test_split()[1])) == len(records.manifest.dataset.class_names):
+        if len(np.unique(records.experiment.read_test_split()[1])) == len(records.manifest.dataset.target_names):
             return records
         return dataclasses.replace(
             records, done={name: _averaged(records, done) for name, done in records.done.items()}
@@ -183,15 +183,15 @@ def _baseline(predicted: Sequence[Predicted]) -> int | None:
     return parameters.index(min(parameters)) or 1
 
 
-def _confused(confusion: NDArray[np.int64], class_names: Sequence[str]) -> tuple[ConfusedPair, ...]:
+def _confused(confusion: NDArray[np.int64], target_names: Sequence[str]) -> tuple[ConfusedPair, ...]:
     errors = confusion - np.diag(np.diag(confusion))
     totals = np.maximum(confusion.sum(axis=1), 1)
     order = np.argsort(-errors, axis=None, kind="stable")[:10]
     pairs = [(int(flat) // len(errors), int(flat) % len(errors)) for flat in order]
     return tuple(
         ConfusedPair(
-            true=class_names[true],
-            predicted=class_names[predicted],
+            true=target_names[true],
+            predicted=target_names[predicted],
             count=int(errors[true, predicted]),
             share=float(errors[true, predicted] / totals[true]),
         )

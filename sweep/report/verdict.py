@@ -217,7 +217,7 @@ def _doubts(analysis: Analysis) -> Sentence | None:
     if analysis.images and analysis.images.predicted[0].never.any():
         selected = analysis.images.predicted[0]
         never = np.flatnonzero(selected.never.any(axis=0))
-        names = listed([f"class {analysis.images.class_names[label]}" for label in never])
+        names = listed([f"class {analysis.images.target_names[label]}" for label in never])
         seeds, concerned = len(selected.never), int(selected.never.any(axis=1).sum())
         numbers |= {"seeds": seeds, "concerned": concerned, "classes": names}
         which = f" in {concerned} of {several(seeds, 'seed')}" if seeds > 1 else ""
