@@ -1,56 +1,106 @@
-"""What a score means, and the scores of a classifier, all from its confusion matrix, with numpy alone.
+"""What a named score means: what is good, on which scale differences count, and how it is written.
 
-Axis letters: N images, C classes. A class that is never predicted has precision 0, one without images recall 0;
-no warning is given. A class that has no images and is never predicted takes part in no average. The definitions are
-scikit-learn's (`zero_division=0`), which the tests compare with; it is not imported because it would add a second to
-the start of every worker.
+Imports the standard library only; tasks say which metrics they have.
 """
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
+NONE = "–"
+SPLITS = ("train", "validation", "test")
+_SPLIT_WORDS = {"train": "training"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """What a named score of the records means: what is good, and on which scale differences count.
+    """A score of a model on a split.
 
-    Statistics are of its goodness, which is larger for what is better whatever the mode; what is shown is turned back.
+    Statistics are of its goodness, which is larger for what is better whatever the mode (`sweep.table`); what is shown
+    is turned back.
 
     Attributes:
         name: In the records.
         mode: "max" if larger is better, else "min".
+        unit: Behind a value; "%" for shares in [0, 1], which are shown as percent and differ by points.
+        digits: Decimals of a value that is shown.
         transform: Scale of the statistics: "" for the score's own, "log" for positive ones, "logit" for shares.
         count: Of how many cases a share is; "logit" needs it, for shares of exactly 0 or 1.
-        low: Smallest value there is.
-        high: Largest value there is.
+        low: Smallest value there is, None for no limit.
+        high: Largest value there is, None for no limit.
         margin: The largest difference of goodness that does not matter; None if nobody has said.
+        splits: On which it is known; scored on train and validation it is known of every epoch.
+        listed: Whether the tables of results have it.
     """
 
     name: str
     mode: str = "max"
+    unit: str = ""
+    digits: int = 4
     transform: str = ""
     count: int = 0
-    low: float = -math.inf
-    high: float = math.inf
+    low: float | None = None
+    high: float | None = None
     margin: float | None = None
+    splits: tuple[str, ...] = SPLITS
+    listed: bool = True
 
     @property
     def title(self) -> str:
         """The name in words."""
-        return self.name.replace("_", " ").replace("train ", "training ")
+        return self.name.replace("_", " ")
 
-    def goodness(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Turns values into numbers of which larger ones are better; what the scale does not have becomes NaN."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            if self.transform == "log":
-                values = np.log(values)
-            elif self.transform == "logit":
-                shares = (self.count * values + 0.5) / (self.count + 1)
-                values = np.log(shares / (1 - shares))
-        return np.where(np.isfinite(values), values if self.mode == "max" else -values, math.nan)
+    @property
+    def heading(self) -> str:
+        """What stands behind the name of a column of values: " (%)"."""
+        return f" ({self.unit})" if self.unit else ""
+
+    @property
+    def step(self) -> str:
+        """What differences are counted in: points where values are percent."""
+        return "points" if self.unit == "%" else self.unit
+
+    @property
+    def step_heading(self) -> str:
+        """What stands behind the name of a column of differences: " (points)"."""
+        return f" ({self.step})" if self.step else ""
+
+    @property
+    def factor(self) -> int:
+        """What a value is multiplied by before it is shown."""
+        return 100 if self.unit == "%" else 1
+
+    def text(self, value: float) -> str:
+        """A value as a table shows it: 0.98017 as "98.02" where the unit is percent."""
+        return f"{self.factor * value:.{self.digits}f}" if math.isfinite(value) else NONE
+
+    def phrase(self, value: float) -> str:
+        """A value as a sentence shows it: "98.02 %"."""
+        return f"{self.text(value)} {self.unit}".rstrip()
+
+    def range(self, low: float, high: float) -> str:
+        """An interval: "97.18 to 97.85"."""
+        return f"{self.text(low)} to {self.text(high)}" if math.isfinite(low) else NONE
+
+    def phrase_range(self, low: float, high: float) -> str:
+        """An interval as a sentence shows it: "97.18 to 97.85 %"."""
+        return f"{self.range(low, high)} {self.unit}".rstrip()
+
+    def difference(self, difference: float, *, signed: bool = False) -> str:
+        """A difference as a table shows it: 0.0013 as "0.13", with a third decimal where it would be lost."""
+        if not math.isfinite(difference):
+            return NONE
+        shown = self.factor * difference
+        digits = self.digits + (0 < abs(shown) < 0.95 * 10**-self.digits)
+        return f"{shown:{'+' if signed else ''}.{digits}f}".replace("-", "−")
+
+    def differ_by(self, difference: float, *, signed: bool = False) -> str:
+        """A difference as a sentence shows it: "0.13 points"."""
+        return f"{self.difference(difference, signed=signed)} {self.step}".rstrip()
+
+    def difference_range(self, low: float, high: float) -> str:
+        """An interval of a difference: "−0.10 to 0.33"."""
+        return f"{self.difference(low)} to {self.difference(high)}" if math.isfinite(low) else NONE
 
     def value(self, goodness: float) -> float:
         """Turns a goodness back, into a value that there is."""
@@ -59,68 +109,50 @@ class Metric:
             value = math.exp(value)
         elif self.transform == "logit":
             value = ((self.count + 1) / (1 + math.exp(-value)) - 0.5) / self.count
-        return min(max(value, self.low), self.high) if math.isfinite(value) else value
-
-
-METRICS = {
-    # The largest difference in accuracy that does not matter: stated in every report, chosen before looking.
-    name: Metric(name=name, low=0.0, high=1.0, margin=0.001)
-    for name in ("validation_accuracy", "train_accuracy")
-}
+        if not math.isfinite(value):
+            return value
+        value = value if self.low is None else max(value, self.low)
+        return value if self.high is None else min(value, self.high)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassScores:
-    """Per class, each `[C]`: precision, recall and F1 in [0, 1], and how many images have it and are taken for it."""
+class Score:
+    """A metric on a split: what a column of a table holds, and what can select."""
 
-    precision: NDArray[np.float64]
-    recall: NDArray[np.float64]
-    f1: NDArray[np.float64]
-    support: NDArray[np.int64]
-    predicted: NDArray[np.int64]
+    metric: Metric
+    split: str
 
-    def macro(self) -> tuple[float, float, float]:
-        """Precision, recall and F1 averaged over the classes that occur, true or predicted, each counting the same."""
-        occurring = max(np.count_nonzero(self.support + self.predicted), 1)
-        precision, recall, f1 = (float(score.sum() / occurring) for score in (self.precision, self.recall, self.f1))
-        return precision, recall, f1
+    @property
+    def column(self) -> str:
+        """Its name in files and in `selection`; what is known on one split alone needs no split's name."""
+        return self.metric.name if len(self.metric.splits) == 1 else f"{self.split}_{self.metric.name}"
 
-    def weighted(self) -> tuple[float, float, float]:
-        """Precision, recall and F1 averaged over the classes, weighted by their number of images."""
-        weights = self.support / max(self.support.sum(), 1)
-        return float(self.precision @ weights), float(self.recall @ weights), float(self.f1 @ weights)
+    @property
+    def title(self) -> str:
+        """Its name in words."""
+        word = _SPLIT_WORDS.get(self.split, self.split)
+        return self.metric.title if len(self.metric.splits) == 1 else f"{word} {self.metric.title}"
 
-
-def confusion_matrix(y_true: NDArray[np.integer], y_pred: NDArray[np.integer], num_classes: int) -> NDArray[np.int64]:
-    """Counts of images `[C, C]`, rows true, columns predicted.
-
-    Source: `sklearn.metrics.confusion_matrix`.
-    """
-    pairs = y_true.astype(np.int64) * num_classes + y_pred
-    return np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
+    def on(self, split: str) -> "Score":
+        """The same metric on another split."""
+        return Score(metric=self.metric, split=split)
 
 
-def accuracy(confusion: NDArray[np.int64]) -> float:
-    """Share of images on the diagonal; NaN without images."""
-    total = confusion.sum()
-    return float(np.trace(confusion) / total) if total else float("nan")
+# Every loop measures it; of a replicate trained beside others it is an equal share.
+TRAIN_TIME = Metric(name="train_time_s", mode="min", unit="s", digits=1, low=0.0, splits=("train",))
 
 
-def class_scores(confusion: NDArray[np.int64]) -> ClassScores:
-    """Precision, recall and F1 of every class.
-
-    Source: `sklearn.metrics.precision_recall_fscore_support` with `zero_division=0`.
-    """
-    hits = np.diag(confusion).astype(np.float64)
-    predicted, support = confusion.sum(axis=0), confusion.sum(axis=1)
-    return ClassScores(
-        precision=_ratio(hits, predicted),
-        recall=_ratio(hits, support),
-        f1=_ratio(2 * hits, predicted + support),
-        support=support,
-        predicted=predicted,
-    )
+def scores(metrics: Iterable[Metric]) -> list[Score]:
+    """Every score that there is, metric by metric."""
+    return [Score(metric=metric, split=split) for metric in metrics for split in metric.splits]
 
 
-def _ratio(part: NDArray[np.float64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
+def history(metrics: Sequence[Metric]) -> list[Score]:
+    """The scores that are known of every epoch, split by split."""
+    curves = [metric for metric in metrics if {"train", "validation"} <= {*metric.splits}]
+    return [Score(metric=metric, split=split) for split in ("train", "validation") for metric in curves]
+
+
+def selecting(metrics: Sequence[Metric]) -> dict[str, Score]:
+    """The scores that may select, by the name of their column: never one on the test split."""
+    return {one.column: one for one in history(metrics)}

@@ -47,7 +47,7 @@ def write_hostile_experiment(folder: Path, **details: Any) -> Experiment:
             trials=tuple(
                 dataclasses.replace(
                     trial,
-                    **{axis: names[trial.point[axis]] for axis in axes},
+                    **{axis: names[getattr(trial, axis)] for axis in axes},
                     dataset=hostile("data"),
                     dataset_sha256=hostile("hash"),
                     engine=hostile("engine"),

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from sweep.config import CONFIRMATION, FIRST_RESERVED_SEED, SweepConfig, TrialConfig
-from sweep.metrics import accuracy, class_scores, confusion_matrix
-from sweep.records import DatasetRecord, DoneRecord, Experiment, Manifest, Predictions, ReplicateRecord
+from sweep.config import AXES, CONFIRMATION, FIRST_RESERVED_SEED, SweepConfig, TrialConfig, read_sweep
+from sweep.metrics import TRAIN_TIME
+from sweep.records import DatasetRecord, DoneRecord, Experiment, Manifest, ReplicateRecord, Rows
 from sweep.storage import LocalStorage, Storage
+from sweep.tasks import TASKS
 
 FINGERPRINT = {"processor": "made up", "torch": "0"}
 Score = Callable[[Mapping[str, Any], int], float]
@@ -20,7 +21,7 @@ Score = Callable[[Mapping[str, Any], int], float]
 def made_up_sweep(**tables: Any) -> SweepConfig:
     """The 27 points with five seeds, changed by the tables of a sweep file."""
     given = {"name": "made_up", "dataset": "digits", "epochs": 3, "seeds": [0, 1, 2, 3, 4], "validation_size": 400}
-    return SweepConfig.from_json(given | tables)
+    return read_sweep(given | tables)
 
 
 def write_experiment(
@@ -70,7 +71,7 @@ def write_experiment(
         rng.permutation(np.arange(test_size) % classes),
     )
     trials = sweep.trials(dataset_sha256=dataset_sha256, engine="reference")
-    more = [(trial, added_seeds(trial.point)) for trial in trials]
+    more = [(trial, added_seeds(named(trial))) for trial in trials]
     trials += [dataclasses.replace(trial, trial_id="", seeds=seeds) for trial, seeds in more if seeds]
     fresh = tuple(range(FIRST_RESERVED_SEED, FIRST_RESERVED_SEED + fresh_seeds))
     by_name = {f"{trial.depth}-{trial.activation}-{trial.loss}": trial for trial in trials}
@@ -78,6 +79,8 @@ def write_experiment(
     manifest = Manifest(
         name=root.name,
         sweep=sweep,
+        task="classification",
+        metrics=TASKS["classification"].METRICS,
         trials=tuple(trials),
         dataset=DatasetRecord(
             name=sweep.dataset,
@@ -108,7 +111,7 @@ def write_experiment(
         if name in failed:
             experiment.write_error(trial.trial_id, "Traceback\nRuntimeError: made to fail")
             continue
-        point = trial.point
+        point = named(trial)
         if twins and point["loss"] == "sparse_cross_entropy":
             point["loss"] = "cross_entropy"
         y_pred = np.stack(
@@ -121,6 +124,11 @@ def write_experiment(
         _write_trial(experiment, trial, sweep, point, score, y_true, y_pred, classes, lost)
     experiment.log_event("run_finished", outcome="complete", wall_time_s=12.5, trials_done=len(trials))
     return experiment
+
+
+def named(trial: TrialConfig) -> dict[str, Any]:
+    """The grid point of a trial: the value of every axis by its name."""
+    return dict(zip(AXES, trial.point, strict=True))
 
 
 def _generator(point: Mapping[str, Any], seed: int, trial: TrialConfig) -> np.random.Generator:
@@ -154,52 +162,50 @@ def _write_trial(
     classes: int,
     lost: list[bool],
 ) -> None:
-    confusion = np.stack([confusion_matrix(y_true, row, classes) for row in y_pred])
-    replicates = []
-    for row, seed in enumerate(trial.seeds):
-        macro, weighted = class_scores(confusion[row]).macro(), class_scores(confusion[row]).weighted()
-        selecting = float("nan") if lost[row] else score(point, seed)
-        by_validation = sweep.selection == "validation_accuracy"
-        replicates.append(
-            ReplicateRecord(
-                seed=seed,
-                diverged=lost[row],
-                train_loss=1 - selecting,
-                train_accuracy=selecting + 0.01 if by_validation else selecting,
-                validation_loss=1 - selecting if by_validation else float("nan"),
-                validation_accuracy=selecting if by_validation else float("nan"),
-                test_loss=1 - accuracy(confusion[row]),
-                test_accuracy=accuracy(confusion[row]),
-                precision=macro[0],
-                recall=macro[1],
-                f1=macro[2],
-                precision_weighted=weighted[0],
-                recall_weighted=weighted[1],
-                f1_weighted=weighted[2],
-                train_time_s=sum(trial.layers) / 100 + 0.01 * seed,
-                parameters_sha256=hashlib.sha256(repr((sorted(point.items()), seed)).encode()).hexdigest(),
-            )
-        )
-    final = {metric: [getattr(replicate, metric) for replicate in replicates] for metric in _METRICS}
-    steps = [1 - 0.5 ** (epoch + 1) for epoch in range(sweep.epochs - 1)] + [1.0]
-    history = {
-        metric: [[value * (0.9 + 0.1 * step) for value in final[metric]] for step in steps] for metric in _METRICS
+    task = TASKS["classification"]
+    logits = np.eye(classes, dtype=np.float32)[y_pred]
+    nothing = np.zeros((len(y_pred), 0, classes), dtype=np.float32)
+    arrays = task.predictions({"test": logits, "validation": nothing}, {"test": y_true, "validation": y_true[:0]})
+    tested = task.scores(arrays, "test")
+    tested |= {"loss": [1 - value for value in tested["accuracy"]]}
+    selecting = [float("nan") if gone else score(point, seed) for gone, seed in zip(lost, trial.seeds, strict=True)]
+    losses, none = [1 - value for value in selecting], [float("nan")] * len(selecting)
+    by_validation = sweep.selection == "validation_accuracy"
+    final = {
+        ("train", "loss"): losses,
+        ("train", "accuracy"): [value + 0.01 for value in selecting] if by_validation else selecting,
+        ("validation", "loss"): losses if by_validation else none,
+        ("validation", "accuracy"): selecting if by_validation else none,
     }
-    logits = np.eye(classes, dtype=np.float16)[y_pred]
-    digest = experiment.write_predictions(
-        trial.trial_id,
-        Predictions(
-            test_logits=logits,
-            y_pred=y_pred,
-            test_confusion=confusion,
-            validation_confusion=np.zeros_like(confusion),
-        ),
-    )
+    steps = [1 - 0.5 ** (epoch + 1) for epoch in range(sweep.epochs - 1)] + [1.0]
+    rows = [
+        Rows(
+            split=split,
+            metric=metric,
+            epochs=tuple(range(1, sweep.epochs + 1)),
+            values=[[value * (0.9 + 0.1 * step) for value in values] for step in steps],
+        )
+        for (split, metric), values in final.items()
+    ]
+    times = [sum(trial.layers) / 100 + 0.01 * seed for seed in trial.seeds]
+    once = {("test", metric): values for metric, values in tested.items()} | {("train", TRAIN_TIME.name): times}
+    rows += [
+        Rows(split=split, metric=metric, epochs=(sweep.epochs,), values=[values])
+        for (split, metric), values in once.items()
+    ]
+    digest = experiment.write_predictions(trial.trial_id, arrays)
     experiment.write_done(
         DoneRecord(
             trial_id=trial.trial_id,
-            replicates=tuple(replicates),
-            history=history,
+            replicates=tuple(
+                ReplicateRecord(
+                    seed=seed,
+                    diverged=gone,
+                    parameters_sha256=hashlib.sha256(repr((sorted(point.items()), seed)).encode()).hexdigest(),
+                )
+                for gone, seed in zip(lost, trial.seeds, strict=True)
+            ),
+            rows=tuple(rows),
             files={"predictions.npz": digest},
             fingerprints=((1, FINGERPRINT),),
             finished="2025-01-01T00:00:10+00:00",
@@ -207,5 +213,3 @@ def _write_trial(
     )
     experiment.log_event("trial_done", trial_id=trial.trial_id, train_time_s=1.0)
 
-
-_METRICS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")

@@ -1,35 +1,30 @@
 """What a user can choose: search space, trial and resources, as frozen dataclasses.
 
-    trial.py      what decides a trial's numbers, its stable id, and its resources
-    checks.py     what values are allowed
-    naming.py     grid points by name
-    sweep.py      the search space, and how two sweeps differ
-    reading.py    TOML sweep files and `key=value` overrides
-
-Imports the standard library and `sweep.errors` only, so that it loads in milliseconds on any machine.
+sweep.py      a sweep, its trials with their stable ids, its resources; how two sweeps differ
+reading.py    the door: TOML sweep files, `key=value` overrides and names of grid points, each value checked once
 """
 
-from sweep.config.checks import (
+from sweep.config.reading import (
     ACTIVATIONS,
     LOSSES,
-    SELECTIONS,
+    built_in_sweeps,
     check_experiment_name,
     check_trainable,
+    load_sweep,
     names_data_file,
+    names_sweep_file,
+    read_sweep,
 )
-from sweep.config.naming import point_name
-from sweep.config.reading import built_in_sweeps, load_sweep, names_sweep_file
-from sweep.config.sweep import SweepConfig, differences
-from sweep.config.trial import (
+from sweep.config.sweep import (
     AXES,
     CONFIRMATION,
     FIRST_RESERVED_SEED,
     HIDDEN_LAYERS,
-    Point,
+    FileName,
     Resources,
+    SweepConfig,
     TrialConfig,
-    level_name,
-    value_name,
+    differences,
 )
 
 __all__ = [
@@ -39,8 +34,7 @@ __all__ = [
     "FIRST_RESERVED_SEED",
     "HIDDEN_LAYERS",
     "LOSSES",
-    "SELECTIONS",
-    "Point",
+    "FileName",
     "Resources",
     "SweepConfig",
     "TrialConfig",
@@ -48,10 +42,8 @@ __all__ = [
     "check_experiment_name",
     "check_trainable",
     "differences",
-    "level_name",
     "load_sweep",
     "names_data_file",
     "names_sweep_file",
-    "point_name",
-    "value_name",
+    "read_sweep",
 ]

@@ -1,22 +1,22 @@
-"""What the files of an experiment say, as frozen dataclasses.
+"""What the files of an experiment say, as frozen dataclasses that the codec writes and reads by their types.
 
-Axis letters: R replicates, N test images, C classes, E epochs.
+Axis letters: R replicates, E epochs.
 """
 
+import functools
 import itertools
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sweep.config import AXES, CONFIRMATION, SweepConfig, TrialConfig
-
-HISTORY_METRICS = ("train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
+from sweep.axes import Axis
+from sweep.axes import varied as varied_of
+from sweep.config import CONFIRMATION, FileName, SweepConfig, TrialConfig
+from sweep.metrics import Metric, Score, selecting
+from sweep.tasks import TASKS, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,14 +25,14 @@ class DatasetRecord:
 
     Attributes:
         name: As asked for.
-        sha256: Of all images and labels as read.
-        target_names: In the order of the labels.
-        input_shape: Of one image; its product is the number of inputs.
-        train_size: Number of images, and so on.
+        sha256: Of all inputs and targets as read.
+        target_names: What each output of a model stands for, in the order of the labels.
+        input_shape: Of one sample; its product is the number of inputs.
+        train_size: Number of samples, and so on.
         validation_size: See train_size.
         test_size: See train_size.
         values: Type, range and scaling, in words.
-        target_counts: Number of images of each class in train, validation and test.
+        target_counts: Number of samples of each target in train, validation and test.
         doubts: What looks like a mistake in it, a sentence each.
         files: What its files were, by absolute path; see `sweep.datasets.file_states`.
     """
@@ -57,8 +57,10 @@ class Manifest:
     Attributes:
         name: Of the experiment.
         sweep: As launched or, after extending, as last extended.
+        task: What is predicted; see `sweep.tasks.TASKS`.
+        metrics: What the scores of the records mean.
         trials: Every trial; several of one grid point where seeds were added, or where finalists are confirmed.
-        dataset: Hash, splits and classes.
+        dataset: Hash, splits and targets.
         commands: The command lines that made and extended it.
         created: UTC, ISO 8601.
         versions: Of python, sweep, torch, ray and numpy.
@@ -69,6 +71,8 @@ class Manifest:
 
     name: str
     sweep: SweepConfig
+    task: str
+    metrics: tuple[Metric, ...]
     trials: tuple[TrialConfig, ...]
     dataset: DatasetRecord
     commands: tuple[str, ...]
@@ -78,16 +82,31 @@ class Manifest:
     hardware: Mapping[str, Any]
     commit: str
 
+    @functools.cached_property
+    def axes(self) -> tuple[Axis, ...]:
+        """Every axis; trials may have values that the sweep, last extended, has not."""
+        columns = zip(*(trial.point for trial in self.trials), strict=True)
+        return tuple(axis.merged(values) for axis, values in zip(self.sweep.axes, columns, strict=True))
+
+    @functools.cached_property
+    def varied(self) -> tuple[Axis, ...]:
+        """The axes that tell grid points apart."""
+        return varied_of(self.axes)
+
     @property
-    def axes(self) -> dict[str, tuple[Any, ...]]:
-        """The values of every axis that has more than one, in order; of the first three axes if none has."""
-        # A dictionary as a set that keeps the order. Trials may have values that the sweep, last extended, has not.
-        values = {axis: dict.fromkeys(given) for axis, given in self.sweep.axes}
-        for trial in self.trials:
-            for axis, value in trial.point.items():
-                values[axis].setdefault(value)
-        varied = {axis: tuple(values[axis]) for axis in AXES if len(values[axis]) > 1}
-        return varied or {axis: tuple(values[axis]) for axis in list(AXES)[:3]}
+    def criterion(self) -> Score:
+        """The score that selects."""
+        return selecting(self.metrics)[self.sweep.selection]
+
+    @property
+    def tested(self) -> Score:
+        """The same metric on the test split, which chooses nothing."""
+        return self.criterion.on("test")
+
+    @property
+    def predicts(self) -> Task:
+        """The task by its name."""
+        return TASKS[self.task]
 
     @property
     def compared(self) -> tuple[TrialConfig, ...]:
@@ -105,8 +124,7 @@ class Manifest:
 
         Each adds a trial to every grid point that was there; axis values that are added begin with one trial.
         """
-        trials = Counter(tuple(trial.point.values()) for trial in self.compared)
-        return max(trials.values(), default=1)
+        return max(Counter(trial.point for trial in self.compared).values(), default=1)
 
     def parameters(self, trial: TrialConfig) -> int:
         """Number of trained parameters of one replicate of a trial."""
@@ -116,43 +134,31 @@ class Manifest:
 
 @dataclass(frozen=True, kw_only=True)
 class ReplicateRecord:
-    """The final scores of one replicate; accuracies and other scores in [0, 1], NaN where there is none.
+    """One finished model: its seed, whether a loss was not finite in any epoch, and what its parameters are.
 
-    Attributes:
-        seed: The number its randomness came from.
-        diverged: Whether a loss was not finite in any epoch.
-        train_loss: Mean over the last epoch's images, each scored before its batch's update.
-        train_accuracy: Likewise.
-        validation_loss: After the last epoch.
-        validation_accuracy: Likewise.
-        test_loss: After the last epoch, computed once.
-        test_accuracy: Likewise.
-        precision: Macro average over classes on the test images; recall and f1 likewise.
-        recall: See precision.
-        f1: See precision.
-        precision_weighted: Average over classes weighted by their number of test images; and so on.
-        recall_weighted: See precision_weighted.
-        f1_weighted: See precision_weighted.
-        train_time_s: Seconds of training alone; a trial's time divided by R where replicates train together.
-        parameters_sha256: Of the final parameters, float32 little-endian in the order of the layers.
+    The hash is of the final parameters, float32 little-endian in the order of the layers.
     """
 
     seed: int
     diverged: bool
-    train_loss: float
-    train_accuracy: float
-    validation_loss: float
-    validation_accuracy: float
-    test_loss: float
-    test_accuracy: float
-    precision: float
-    recall: float
-    f1: float
-    precision_weighted: float
-    recall_weighted: float
-    f1_weighted: float
-    train_time_s: float
     parameters_sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """Rows of the long table (trial, seed, split, epoch, metric, value): all that a trial has of a metric on a split.
+
+    Attributes:
+        split: train, validation or test.
+        metric: Its name; the manifest says what it means.
+        epochs: E of them, from 1; the last one alone for what is scored once.
+        values: E lists of R; NaN where there is none.
+    """
+
+    split: str
+    metric: str
+    epochs: tuple[int, ...]
+    values: Sequence[Sequence[float]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,39 +168,36 @@ class DoneRecord:
     Attributes:
         trial_id: Of the trial.
         replicates: One record per seed, in the order of the trial's seeds.
-        history: For each of `HISTORY_METRICS`, E rows of R values.
+        rows: Every score of every epoch.
         files: SHA-256 of each file in the trial's folder that belongs to the record.
         fingerprints: Where it was trained: pairs of (first epoch, fingerprint), more than one if it moved.
         finished: UTC, ISO 8601.
     """
 
-    trial_id: str
+    trial_id: FileName
     replicates: tuple[ReplicateRecord, ...]
-    history: Mapping[str, list[list[float]]]
-    files: Mapping[str, str]
+    rows: tuple[Rows, ...]
+    files: Mapping[FileName, str]
     fingerprints: tuple[tuple[int, Mapping[str, Any]], ...]
     finished: str
+
+    @functools.cached_property
+    def _places(self) -> dict[tuple[str, str], Rows]:
+        return {(one.split, one.metric): one for one in self.rows}
+
+    def history(self, score: Score) -> Sequence[Sequence[float]]:
+        """The values of a score, E lists of R; empty if it was not measured."""
+        rows = self._places.get((score.split, score.metric.name))
+        return rows.values if rows else ()
+
+    def final(self, score: Score) -> Sequence[float]:
+        """The values R of a score after the last epoch; NaN where it was not measured."""
+        values = self.history(score)
+        return values[-1] if values else [math.nan] * len(self.replicates)
 
     def bit_exact(self, manifest: Manifest) -> bool:
         """Whether all epochs ran where the manifest's fingerprint says, so that retraining gives the same bits."""
         return all(fingerprint == manifest.fingerprint for _, fingerprint in self.fingerprints)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Predictions:
-    """What the finished models of a trial say.
-
-    Attributes:
-        test_logits: float16 `[R, N, C]`, for looking at margins; `y_pred` comes from the float32 values.
-        y_pred: Predicted classes of the test images, `[R, N]`.
-        test_confusion: `[R, C, C]`, rows true, columns predicted.
-        validation_confusion: `[R, C, C]`, all zero without a validation split.
-    """
-
-    test_logits: NDArray[np.float16]
-    y_pred: NDArray[np.int64]
-    test_confusion: NDArray[np.int64]
-    validation_confusion: NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)

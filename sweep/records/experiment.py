@@ -2,28 +2,29 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.errors import ExperimentError, one_line
-from sweep.records.contents import Checkpoint, DoneRecord, Manifest, Predictions, utc_now
-from sweep.records.encoding import (
-    decode_arrays,
-    decode_done,
-    decode_manifest,
-    encode_arrays,
-    encode_done,
-    encode_manifest,
-    finite,
-)
+from sweep.config import AXES
+from sweep.errors import ExperimentError, one_line, shown
+from sweep.metrics import selecting
+from sweep.records.classification_format_2 import done_of_2, manifest_of_2
+from sweep.records.codec import decode, decode_arrays, encode, encode_arrays, finite, is_file_name
+from sweep.records.contents import Checkpoint, DoneRecord, Manifest, utc_now
 from sweep.storage import Storage
+from sweep.tasks import TASKS
 
 _KEPT_CHECKPOINTS = 2
+_TEST_SPLIT = {"images": ("N...", "fiu"), "y_true": ("N", "iu")}
+_MOST_POINTS = 1_000_000
+_MOST_THREADS = 1024
 
 
 class CheckpointFile(NamedTuple):
@@ -68,7 +69,7 @@ class Experiment:
 
     def write_manifest(self, manifest: Manifest) -> None:
         """Writes the manifest whole."""
-        self.storage.write("manifest.json", encode_manifest(manifest))
+        self.storage.write("manifest.json", encode(manifest))
 
     def exists(self) -> bool:
         """Whether there is a manifest, damaged or not."""
@@ -89,7 +90,7 @@ class Experiment:
         digest = hashlib.sha256(content).digest()
         try:
             if self._decoded is None or self._decoded[0] != digest:
-                self._decoded = digest, dataclasses.replace(decode_manifest(content), name=one_line(self.name))
+                self._decoded = digest, dataclasses.replace(_decode_manifest(content), name=one_line(self.name))
             return self._decoded[1]
         except ValueError as error:
             raise ExperimentError(
@@ -99,7 +100,7 @@ class Experiment:
 
     def write_test_split(self, *, images: NDArray[np.uint8], y_true: NDArray[np.int64]) -> None:
         """Writes test images `[N, ...]` and labels `[N]`."""
-        self.storage.write("test_split.npz", encode_arrays(images=images, y_true=y_true))
+        self.storage.write("test_split.npz", encode_arrays({"images": images, "y_true": y_true}))
 
     def read_test_split(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Gives test images `[N, ...]` and labels `[N]`.
@@ -108,7 +109,7 @@ class Experiment:
             FileNotFoundError: if they are not there.
             ValueError: if they are damaged.
         """
-        arrays = decode_arrays(self.storage.read("test_split.npz"), images="N...", y_true="N")
+        arrays = decode_arrays(self.storage.read("test_split.npz"), _TEST_SPLIT)
         return arrays["images"], arrays["y_true"]
 
     def log_event(self, event: str, **details: Any) -> None:
@@ -166,26 +167,24 @@ class Experiment:
         files = {trial_id: CheckpointFile.among(names[trial_id]) for trial_id in names}
         return {trial_id: found[-1].epoch for trial_id, found in files.items() if found}
 
-    def write_predictions(self, trial_id: str, predictions: Predictions) -> str:
-        """Writes the predictions and gives the SHA-256 of the file."""
-        content = encode_arrays(**{f.name: getattr(predictions, f.name) for f in dataclasses.fields(predictions)})
+    def write_predictions(self, trial_id: str, arrays: Mapping[str, NDArray[Any]]) -> str:
+        """Writes what is kept of a finished trial's predictions, and gives the SHA-256 of the file."""
+        content = encode_arrays(arrays)
         self.storage.write(f"trials/{trial_id}/predictions.npz", content)
         return hashlib.sha256(content).hexdigest()
 
-    def read_predictions(self, trial_id: str) -> Predictions:
-        """Gives a finished trial's predictions.
+    def read_predictions(self, trial_id: str, arrays: Mapping[str, tuple[str, str]]) -> dict[str, NDArray[Any]]:
+        """Gives what is kept of a finished trial's predictions; see `sweep.tasks.Task.ARRAYS`.
 
         Raises:
             FileNotFoundError: if the trial is not finished.
             ValueError: if they are damaged.
         """
-        content = self.storage.read(f"trials/{trial_id}/predictions.npz")
-        shapes = {"test_logits": "RNC", "y_pred": "RN", "test_confusion": "RCC", "validation_confusion": "RCC"}
-        return Predictions(**decode_arrays(content, **shapes))
+        return decode_arrays(self.storage.read(f"trials/{trial_id}/predictions.npz"), arrays)
 
     def write_done(self, record: DoneRecord) -> None:
         """Declares a trial finished; its other files must be there already."""
-        self.storage.write(f"trials/{record.trial_id}/done.json", encode_done(record))
+        self.storage.write(f"trials/{record.trial_id}/done.json", encode(record))
         self.storage.delete(f"trials/{record.trial_id}/error.txt")
 
     def read_done(self, trial_id: str) -> DoneRecord | None:
@@ -195,7 +194,7 @@ class Experiment:
     def read_all_done(self, trial_ids: Sequence[str]) -> dict[str, DoneRecord]:
         """Gives the done records of those of the trials that have one, in the order given."""
         contents = self.storage.read_each([f"trials/{trial_id}/done.json" for trial_id in trial_ids])
-        records = [decode_done(content) if content is not None else None for content in contents]
+        records = [_decode_done(content) if content is not None else None for content in contents]
         pairs = zip(trial_ids, records, strict=True)
         return {trial_id: record for trial_id, record in pairs if record and record.trial_id == trial_id}
 
@@ -219,3 +218,75 @@ class Experiment:
     def clear_error(self, trial_id: str) -> None:
         """Forgets that a trial failed, before it is run again."""
         self.storage.delete(f"trials/{trial_id}/error.txt")
+
+
+def _decode_manifest(content: bytes) -> Manifest:
+    """Reads a manifest whose parts fit each other, and whose numbers can be worked with.
+
+    Raises:
+        ValueError: if it is damaged or unsafe.
+    """
+    manifest = decode(Manifest, content, manifest_of_2)
+    sweep, resources, trials, data = manifest.sweep, manifest.sweep.resources, manifest.trials, manifest.dataset
+    if {axis.name: axis.scale for axis in sweep.axes} != AXES or not all(axis.values for axis in sweep.axes):
+        raise ValueError(f"sweep: axes: {shown([axis.name for axis in sweep.axes])} are not the axes, each with values")
+    if math.prod(len(axis.values) for axis in sweep.axes) > _MOST_POINTS:
+        raise ValueError(f"sweep: axes: it has more than {_MOST_POINTS:,} grid points")
+    points = [
+        *itertools.chain(*sweep.compare),
+        *([sweep.baseline] if sweep.baseline else []),
+        *(t.point for t in trials),
+    ]
+    of_axes = [(axis.scale, value) for axis in sweep.axes for value in axis.values]
+    of_points = [pair for point in points for pair in zip(AXES.values(), point, strict=True)]
+    for scale, value in of_axes + of_points:
+        if not _is_value(scale, value):
+            raise ValueError(f"{shown(value)} is no value of an axis of the scale {scale}")
+    if manifest.task not in TASKS or sweep.selection not in selecting(manifest.metrics):
+        raise ValueError(f"{shown(sweep.selection)} is no score that can select, of the task {shown(manifest.task)}")
+    gpus = resources.num_gpus
+    if not (sweep.epochs and sweep.seeds and resources.num_cpus and resources.checkpoint_every and resources.pack):
+        raise ValueError("sweep: epochs, seeds or resources are none")
+    if gpus != "auto" and not (isinstance(gpus, float) and gpus >= 0):
+        raise ValueError(f"sweep: resources: num_gpus: {shown(gpus)} is no number of GPUs")
+    if not trials or len({trial.trial_id for trial in trials}) < len(trials):
+        raise ValueError("it has no trials, or two of one id")
+    for trial in trials:
+        if not all((trial.seeds, trial.epochs, trial.batch_size, *trial.layers)):
+            raise ValueError(f"trial {trial.trial_id} lacks what it needs to be trained")
+        if trial.role and not is_file_name(trial.role):
+            raise ValueError(f"{shown(trial.role)} cannot be the role of a trial")
+    if not data.target_names or not data.input_shape:
+        raise ValueError("the data set has no targets or inputs")
+    _check_fingerprint(manifest.fingerprint)
+    return manifest
+
+
+def _is_value(scale: str, value: Any) -> bool:
+    if scale == "nominal":
+        return isinstance(value, str)
+    if scale == "count":
+        return type(value) is int and value >= 0
+    return isinstance(value, float) and not math.isnan(value)
+
+
+def _decode_done(content: bytes) -> DoneRecord | None:
+    """Reads a done record; None if it is damaged or unsafe, or its parts do not fit each other."""
+    try:
+        record = decode(DoneRecord, content, done_of_2)
+        for _, fingerprint in record.fingerprints:
+            _check_fingerprint(fingerprint)
+    except ValueError:
+        return None
+    replicates = len(record.replicates)
+    fits = all(
+        len(rows.values) == len(rows.epochs) > 0 and all(len(row) == replicates for row in rows.values)
+        for rows in record.rows
+    )
+    return record if fits and replicates and record.rows and record.fingerprints else None
+
+
+def _check_fingerprint(fingerprint: Mapping[str, Any]) -> None:
+    device, num_threads = fingerprint.get("device", "cpu"), fingerprint.get("num_threads", 1)
+    if not isinstance(device, str) or type(num_threads) is not int or not 1 <= num_threads <= _MOST_THREADS:
+        raise ValueError("fingerprint: the device or the number of threads cannot be one")
