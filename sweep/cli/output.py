@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.cli.streams import lost_output
 from sweep.axes import point_name, value_name
+from sweep.cli.streams import lost_output
 from sweep.config import SweepConfig
 from sweep.errors import SweepError, one_line
 from sweep.records import Experiment, State, list_experiments, read_state

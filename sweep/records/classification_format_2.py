@@ -46,13 +46,13 @@ def manifest_of_2(fields: dict[str, Any]) -> dict[str, Any]:
     """
     sweep = fields["sweep"]
     points = {key: sweep[key] for key in ("compare", "baseline") if key in sweep}
-    if "compare" in points:
+    if isinstance(points.get("compare"), list):
         points["compare"] = [[_point(one) for one in pair] for pair in points["compare"]]
     if "baseline" in points:
         points["baseline"] = _point(points["baseline"])
     axes = [
-        {"name": axis, "values": [_value(axis, value) for value in sweep["axes"][axis]], "scale": scale}
-        for axis, scale in AXES.items()
+        {"name": axis, "values": [_value(axis, value) for value in values], "scale": AXES[axis]}
+        for axis, values in _in_order(sweep["axes"])
     ]
     return {
         **fields,
@@ -83,7 +83,13 @@ def done_of_2(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _point(values: Mapping[str, Any]) -> list[Any]:
-    return [_value(axis, values[axis]) for axis in AXES]
+    return [_value(axis, value) for axis, value in _in_order(values)]
+
+
+def _in_order(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    if table.keys() != AXES.keys():
+        raise KeyError("axes")
+    return [(axis, table[axis]) for axis in AXES]
 
 
 def _value(axis: str, value: Any) -> Any:
