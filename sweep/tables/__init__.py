@@ -1,35 +1,22 @@
-"""Records as tables: what can be compared, data frames of it, and their files.
+"""Tables as files, and what stands out in their texts.
 
-`points` groups trials by grid point and finds twins; `frames` makes the data frames; `files` writes them as CSV,
-LaTeX and Markdown; `marks` says what stands out in a text. Imports neither torch nor ray.
+`files` writes tables as CSV, LaTeX and Markdown; `marks` says what stands out in a text. Imports neither torch nor ray.
 """
 
 from sweep.tables.files import booktabs, csv, fence, latex, markdown, marked_down, numeric_columns
-from sweep.tables.frames import history_table, results_table, summary_table
 from sweep.tables.marks import bold, code, link, plain, spans
-from sweep.tables.points import Configuration, Diverged, Grid, GridPoint, Replicate, make_grid, read_grid
 
 __all__ = [
-    "Configuration",
-    "Diverged",
-    "Grid",
-    "GridPoint",
-    "Replicate",
     "bold",
     "booktabs",
     "code",
     "csv",
     "fence",
-    "history_table",
     "latex",
     "link",
-    "make_grid",
     "markdown",
     "marked_down",
     "numeric_columns",
     "plain",
-    "read_grid",
-    "results_table",
     "spans",
-    "summary_table",
 ]
