@@ -4,6 +4,7 @@ Owns nothing but words and layout; `sweep.launch` calls it.
 """
 
 import math
+import statistics
 import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweep.config import CONFIRMATION, TrialConfig
+from sweep.metrics import Score
 from sweep.records import Manifest, State
 
 # A step costs time beyond its arithmetic: about that of this many parameters, on the machines measured.
@@ -43,6 +45,7 @@ class Lines:
         self._begun = time.monotonic()
         self._work = self._total_work = 0.0
         self._work_before: float | None = None
+        self._shown: list[Score] = []  # on the training split and, where there is one, on the validation split
 
     def say(self, text: str) -> None:
         """Shows one line."""
@@ -60,6 +63,8 @@ class Lines:
             trial.trial_id: len(trial.seeds) * (manifest.parameters(trial) + _STEP_OVERHEAD_PARAMETERS)
             for trial in left
         }
+        with_validation = manifest.dataset.validation_size > 0
+        self._shown = [manifest.criterion.on(split) for split in ("train", *["validation"] * with_validation)]
         self._total_work = sum(self._weights[trial.trial_id] * trial.epochs for trial in left)
         self._total, self._done = len(manifest.trials), len(manifest.trials) - len(left)
         replicates = sum(len(trial.seeds) for trial in left)
@@ -101,9 +106,10 @@ class Lines:
         return f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
 
     def _show_done(self, trial_id: str, report: Mapping[str, Any]) -> None:
-        left = self.time_left()
+        left, shown = self.time_left(), self._shown[-1]
+        value = report[shown.column]
         self.say(
-            f"[{self._done}/{self._total}] {self._title(trial_id)}  {_score(report)}  "
+            f"[{self._done}/{self._total}] {self._title(trial_id)}  {shown.title} {shown.metric.phrase(value)}  "
             f"{report['train_time_s']:.1f} s{f', {left} left' if left else ''}"
         )
 
@@ -141,17 +147,16 @@ class LiveTable(Lines):
         self._recent = [trial_id, *self._recent[: _SHOWN_TRIALS - 1]]
 
     def _draw(self) -> RenderableType:
-        headings = ("trial", "epoch", "train", "validation", "state")
+        headings = ("trial", "epoch", *(one.split for one in self._shown), "state")
         table = make_table(headings, names=["trial"], overflow="ellipsis")
         running, recent = list(self._running), list(self._recent)
         shown = running[:_SHOWN_TRIALS] + recent[: max(_SHOWN_TRIALS - len(running), 0)]
         for trial_id in shown:
-            metrics = self._latest.get(trial_id, {})
+            latest = self._latest.get(trial_id)
             table.add_row(
                 self._title(trial_id),
                 f"{self._epochs.get(trial_id, 0)}/{self._trials[trial_id].epochs}",
-                _percent(metrics.get("train_accuracy")),
-                _percent(metrics.get("validation_accuracy")),
+                *(one.metric.phrase(latest[one.column]) if latest else "" for one in self._shown),
                 Text("running", style="cyan") if trial_id in running else Text("done", style="green"),
             )
         to_do = self._total - self._done - self._failed - len(running)
@@ -190,44 +195,38 @@ def make_display(*, quiet: bool) -> Lines:
 
 def ranking(state: State) -> RenderableType:
     """Gives the table for the end of a run: every configuration by the selection score, 80 columns wide."""
-    from sweep.tables import summary_table
+    from sweep.table import TIME, read_grid
 
-    frame, axes = summary_table(state), state.manifest.axes
-    criterion = state.manifest.sweep.selection
-    headings = ("#", "configuration", criterion.partition("_")[0], "test", "time")
-    table = make_table(headings, names=["configuration"])
-    compared, left_out = frame[frame["rank"].notna()], frame[frame["rank"].isna()]
-    for row in compared.head(_RANKED_ROWS).to_dict("records"):
-        spread = row[f"{criterion}_sd"]
+    grid = read_grid(state)
+    criterion, tested, metric = grid.criterion, grid.tested, grid.metric
+    table = make_table(("#", "configuration", criterion.split, "test", "time"), names=["configuration"])
+    places = {id(configuration): k for k, configuration in enumerate(grid.configurations)}
+    means, test_means, spreads = grid.means(criterion), grid.means(tested), grid.scores(criterion)
+    ranked = grid.ranked()
+    for rank, configuration in ranked[:_RANKED_ROWS]:
+        k = places[id(configuration)]
+        known = [score for score in spreads[k].tolist() if math.isfinite(score)]
+        spread = f" ± {metric.difference(statistics.stdev(known))}" if len(known) > 1 else ""
         table.add_row(
-            str(row["rank"]),
-            " ".join(str(row[axis]) for axis in axes),
-            f"{row[f'{criterion}_mean']:.2f}" + (f" ± {spread:.2f}" if math.isfinite(spread) else ""),
-            f"{row['test_accuracy_mean']:.2f}",
-            f"{row['train_time_s']:.1f}",
+            str(rank),
+            " ".join(configuration.cells.values()),
+            metric.text(means[k]) + spread,
+            metric.text(test_means[k]),
+            TIME.metric.text(configuration.mean(TIME)),
         )
     seeds = len(state.manifest.sweep.seeds)
-    score = criterion.replace("_", " ")
+    unit = "in percent " if metric.unit == "%" else ""
     caption = (
-        f"{score} and test accuracy in percent (mean{' ± standard deviation' if seeds > 1 else ''} of "
-        f"{seeds} seed{'s' * (seeds > 1)}), seconds of training per model; ranked by {score}, never by test"
+        f"{criterion.title} and {tested.title} {unit}(mean{' ± standard deviation' if seeds > 1 else ''} of "
+        f"{seeds} seed{'s' * (seeds > 1)}), seconds of training per model; ranked by {criterion.title}, never by test"
     )
-    if len(compared) > _RANKED_ROWS:
-        caption = f"... and {len(compared) - _RANKED_ROWS} more in the report; {caption}"
-    parts: list[RenderableType] = [table, Text(caption, style="dim")] if len(compared) else []
-    for row in left_out.head(_LEFT_OUT_ROWS).to_dict("records"):
-        parts.append(Text(f"not compared: {' '.join(str(row[axis]) for axis in axes)} ({row['note']})"))
+    if len(ranked) > _RANKED_ROWS:
+        caption = f"... and {len(ranked) - _RANKED_ROWS} more in the report; {caption}"
+    parts: list[RenderableType] = [table, Text(caption, style="dim")] if ranked else []
+    lost = [(one.point, f"diverged in {one.count} of {one.n} seeds") for one in grid.diverged]
+    left_out = [*lost, *grid.left_out]
+    for point, reason in left_out[:_LEFT_OUT_ROWS]:
+        parts.append(Text(f"not compared: {' '.join(level.cell for level in point.levels)} ({reason})"))
     if len(left_out) > _LEFT_OUT_ROWS:
         parts.append(Text(f"... and {len(left_out) - _LEFT_OUT_ROWS} more that are not compared"))
     return Group(*parts)
-
-
-def _score(metrics: Mapping[str, float]) -> str:
-    validation = metrics.get("validation_accuracy", math.nan)
-    if math.isfinite(validation):
-        return f"validation accuracy {validation:.2%}"
-    return f"training accuracy {metrics['train_accuracy']:.2%}"
-
-
-def _percent(value: float | None) -> str:
-    return f"{value:.2%}" if value is not None and math.isfinite(value) else ""

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.config import CONFIRMATION, FIRST_RESERVED_SEED, Point, SweepConfig, TrialConfig, differences
+from sweep.axes import Point
+from sweep.config import CONFIRMATION, FIRST_RESERVED_SEED, SweepConfig, TrialConfig, differences
 from sweep.datasets import Dataset
 from sweep.errors import ConfigError, ExperimentError
 from sweep.machine import hardware, versions
 from sweep.records import Manifest, utc_now
+from sweep.tasks import DEFAULT_TASK, TASKS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +59,9 @@ def make_manifest(
     """
     return Manifest(
         name=name,
-        sweep=sweep,
+        sweep=dataclasses.replace(sweep, folder=None),
+        task=DEFAULT_TASK,
+        metrics=TASKS[DEFAULT_TASK].METRICS,
         trials=_distinct(sweep.trials(dataset_sha256=dataset.sha256, engine=engine)),
         dataset=dataset.record,
         commands=(command,),
@@ -99,13 +103,12 @@ def extend_manifest(manifest: Manifest, sweep: SweepConfig, *, command: str) -> 
         )
     if not differences(old, union):
         return manifest
-    covered: dict[tuple[Any, ...], set[int]] = {}
+    covered: dict[Point, set[int]] = {}
     for trial in manifest.compared:
-        covered.setdefault(tuple(trial.point.values()), set()).update(trial.seeds)
+        covered.setdefault(trial.point, set()).update(trial.seeds)
     added = []
     for trial in union.trials(dataset_sha256=manifest.dataset.sha256, engine=manifest.trials[0].engine):
-        known = covered.get(tuple(trial.point.values()), set())
-        seeds = tuple(seed for seed in trial.seeds if seed not in known)
+        seeds = tuple(seed for seed in trial.seeds if seed not in covered.get(trial.point, ()))
         if seeds:
             added.append(dataclasses.replace(trial, trial_id="", seeds=seeds))
     return dataclasses.replace(
@@ -132,7 +135,7 @@ def confirm_manifest(manifest: Manifest, points: Sequence[Point], num_seeds: int
     used = {seed for trial in manifest.trials for seed in trial.seeds}
     fresh = (seed for seed in itertools.count(FIRST_RESERVED_SEED) if seed not in used)
     seeds = tuple(itertools.islice(fresh, num_seeds))
-    trials = {tuple(trial.point.items()): trial for trial in manifest.compared}
+    trials = {trial.point: trial for trial in manifest.compared}
     if any(point not in trials for point in points):
         raise ExperimentError(f"a finalist is no grid point of {manifest.name!r}; run: sweep verify {manifest.name}")
     added = [dataclasses.replace(trials[point], trial_id="", seeds=seeds, role=CONFIRMATION) for point in points]
@@ -166,20 +169,15 @@ def _distinct(trials: Sequence[TrialConfig]) -> tuple[TrialConfig, ...]:
 
 
 def _union(old: SweepConfig, new: SweepConfig) -> SweepConfig:
-    new_axes = dict(new.axes)
-    axes = tuple((name, _merged(new_axes[name], values)) for name, values in old.axes)
-    layers = dict(new.layers) | dict(old.layers)
+    axes = tuple(asked.merged(axis.values) for axis, asked in zip(old.axes, new.axes, strict=True))
+    layers = {**new.layers, **old.layers}
     return dataclasses.replace(
         old,
         axes=axes,
-        seeds=_merged(new.seeds, old.seeds),
-        layers=tuple((depth, layers[depth]) for depth in dict(axes)["depth"] if depth in layers),
+        seeds=tuple(dict.fromkeys((*new.seeds, *old.seeds))),
+        layers={depth: layers[depth] for depth in axes[0].values if depth in layers},
         resources=new.resources,
     )
-
-
-def _merged(new: Sequence[Any], old: Sequence[Any]) -> tuple[Any, ...]:
-    return (*new, *(value for value in old if value not in new))
 
 
 def _commit() -> str:

@@ -6,6 +6,7 @@ N images, C classes, E epochs.
 
 import hashlib
 import io
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,23 +16,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sweep import metrics
 from sweep.config import TrialConfig
-from sweep.datasets import Dataset
+from sweep.datasets import Dataset, Split
 from sweep.engine import Engine, ReferenceEngine, TrainingImages
 from sweep.errors import ResourceError
 from sweep.losses import LOSSES
+from sweep.metrics import TRAIN_TIME, history
 from sweep.plan import Worker
-from sweep.records import (
-    HISTORY_METRICS,
-    DoneRecord,
-    Experiment,
-    Predictions,
-    ReplicateRecord,
-    utc_now,
-)
+from sweep.records import DoneRecord, Experiment, ReplicateRecord, Rows, utc_now
 from sweep.selfcheck import refusal
 from sweep.stacked import StackedEngine
+from sweep.tasks import DEFAULT_TASK, TASKS
 
 _ENGINES: dict[str, Callable[..., Engine]] = {"reference": ReferenceEngine, "stacked": StackedEngine}
 
@@ -93,10 +88,10 @@ class TrialRun:
         self._trial, self._dataset, self._experiment = trial, dataset, experiment
         self._checkpoint_every = checkpoint_every
         self._engine = _make_engine(trial, dataset, device)
-        self._loss = LOSSES[trial.loss]
-        self._history: dict[str, list[list[float]]] = {name: [] for name in HISTORY_METRICS}
+        self._task = TASKS[DEFAULT_TASK]
+        self._history: dict[tuple[str, str], list[list[float]]] = {}  # by split and metric, a row an epoch
         self._train_time_s = torch.zeros(len(trial.seeds), dtype=torch.float64)
-        self._validation_confusion: NDArray[np.int64] | None = None  # after the last epoch, if it was trained here
+        self._validation_outputs: Tensor | None = None  # after the last epoch, if it was trained here
         self._fingerprints: list[tuple[int, dict[str, Any]]] = []
         self._checkpoint = experiment.read_checkpoint(trial.trial_id)
         if self._checkpoint:
@@ -108,13 +103,14 @@ class TrialRun:
     @property
     def epoch(self) -> int:
         """Epochs finished."""
-        return len(self._history["train_loss"])
+        return len(next(iter(self._history.values()), []))
 
     @property
     def latest(self) -> dict[str, float]:
-        """The metrics of the last epoch, each the mean over the replicates, and the training time so far."""
-        rows = {name: float(np.mean(epochs[-1])) for name, epochs in self._history.items() if epochs}
-        return {"epoch": self.epoch, "train_time_s": float(self._train_time_s.sum()), **rows}
+        """What the last epoch gave: its number, the training time so far, and each score's mean over the replicates."""
+        known = {(one.split, one.metric.name): one.column for one in history(self._task.METRICS)}
+        means = {known[where]: float(np.mean(epochs[-1])) for where, epochs in self._history.items()}
+        return {"epoch": self.epoch, "train_time_s": float(self._train_time_s.sum()), **means}
 
     def step(self) -> bool:
         """Trains the next epoch, if one is left; after the last one writes the done record and gives True."""
@@ -134,82 +130,61 @@ class TrialRun:
     def _train_epoch(self) -> None:
         scores = self._engine.train_epoch(self.epoch + 1)
         self._train_time_s += scores.train_time_s
-        validation_loss, self._validation_confusion = self._score("validation")[:2]
-        rows = (
-            scores.loss.tolist(),
-            scores.accuracy.tolist(),
-            validation_loss,
-            [metrics.accuracy(confusion) for confusion in self._validation_confusion],
-        )
-        for name, row in zip(HISTORY_METRICS, rows, strict=True):
-            self._history[name].append(row)
+        losses, self._validation_outputs = self._outputs("validation")
+        validation = self._task.scores(self._predictions("validation", self._validation_outputs), "validation")
+        for where, row in {
+            ("train", "loss"): scores.loss.tolist(),
+            ("train", self._task.WHILE_TRAINING): scores.accuracy.tolist(),
+            ("validation", "loss"): losses,
+            **{("validation", metric): row for metric, row in validation.items()},
+        }.items():
+            self._history.setdefault(where, []).append(row)
 
-    def _score(self, split_name: str) -> tuple[list[float], NDArray[np.int64], Tensor]:
-        """Gives the losses R, confusion matrices `[R, C, C]` and logits `[R, N, C]` of a split."""
-        split = getattr(self._dataset, split_name)
-        num_replicates, num_classes = len(self._trial.seeds), len(self._dataset.target_names)
+    def _outputs(self, split_name: str) -> tuple[list[float], Tensor]:
+        """The losses R and outputs `[R, N, C]` on a split."""
+        split, num_replicates = getattr(self._dataset, split_name), len(self._trial.seeds)
         if not len(split.labels):
-            empty = torch.zeros(num_replicates, 0, num_classes)
-            return [float("nan")] * num_replicates, np.zeros((num_replicates, num_classes, num_classes), int), empty
-        labels = _tensor(split.labels)
-        logits = self._engine.logits(_tensor(split.images))
-        losses = [self._loss(replicate, labels).item() for replicate in logits]
-        predicted = logits.argmax(2).numpy()
-        confusions = [metrics.confusion_matrix(split.labels, y_pred, num_classes) for y_pred in predicted]
-        return losses, np.stack(confusions), logits
+            return [math.nan] * num_replicates, torch.zeros(num_replicates, 0, len(self._dataset.target_names))
+        return _score(self._engine, self._trial, split)
+
+    def _predictions(self, split_name: str, outputs: Tensor) -> dict[str, NDArray[Any]]:
+        targets = getattr(self._dataset, split_name).labels
+        return dict(self._task.predictions({split_name: outputs.numpy()}, {split_name: targets}))
 
     def _finish(self) -> None:
         assert self._checkpoint is not None
         trial_id = self._trial.trial_id
-        if self._validation_confusion is None:
-            self._validation_confusion = self._score("validation")[1]
-        test_losses, test_confusion, test_logits = self._score("test")
-        with np.errstate(over="ignore"):  # a diverged replicate's logits exceed float16
-            predictions = Predictions(
-                test_logits=test_logits.numpy().astype(np.float16),
-                y_pred=test_logits.argmax(2).numpy(),
-                test_confusion=test_confusion,
-                validation_confusion=self._validation_confusion,
-            )
-        parameters = self._engine.state()["parameters"]
-        replicates = [
-            self._replicate(index, test_losses[index], test_confusion[index], parameters[index])
-            for index in range(len(self._trial.seeds))
-        ]
+        if self._validation_outputs is None:
+            self._validation_outputs = self._outputs("validation")[1]
+        losses, outputs = self._outputs("test")
+        arrays = self._predictions("test", outputs) | self._predictions("validation", self._validation_outputs)
+        once = {("test", metric): row for metric, row in self._task.scores(arrays, "test").items()}
+        once |= {("test", "loss"): losses, ("train", TRAIN_TIME.name): self._train_time_s.tolist()}
+        epochs = tuple(range(1, self.epoch + 1))
+        rows = [_rows(where, epochs, values) for where, values in self._history.items()]
+        rows += [_rows(where, epochs[-1:], [row]) for where, row in once.items()]
         record = DoneRecord(
             trial_id=trial_id,
-            replicates=tuple(replicates),
-            history=self._history,
+            replicates=self._replicates(),
+            rows=tuple(rows),
             files={
                 self._checkpoint.file: self._checkpoint.sha256,
-                "predictions.npz": self._experiment.write_predictions(trial_id, predictions),
+                "predictions.npz": self._experiment.write_predictions(trial_id, arrays),
             },
             fingerprints=tuple(self._fingerprints),
             finished=utc_now(),
         )
         self._experiment.write_done(record)
 
-    def _replicate(
-        self, index: int, test_loss: float, confusion: NDArray[np.int64], parameters: Tensor
-    ) -> ReplicateRecord:
-        scores = metrics.class_scores(confusion)
-        precision, recall, f1 = scores.macro()
-        precision_weighted, recall_weighted, f1_weighted = scores.weighted()
-        losses = np.array(self._history["train_loss"])[:, index]
-        return ReplicateRecord(
-            seed=self._trial.seeds[index],
-            diverged=not bool(np.isfinite(losses).all() and torch.isfinite(parameters).all()),
-            **{name: epochs[-1][index] for name, epochs in self._history.items()},
-            test_loss=test_loss,
-            test_accuracy=metrics.accuracy(confusion),
-            precision=precision,
-            recall=recall,
-            f1=f1,
-            precision_weighted=precision_weighted,
-            recall_weighted=recall_weighted,
-            f1_weighted=f1_weighted,
-            train_time_s=float(self._train_time_s[index]),
-            parameters_sha256=hashlib.sha256(parameters.contiguous().numpy().tobytes()).hexdigest(),
+    def _replicates(self) -> tuple[ReplicateRecord, ...]:
+        losses, parameters = np.array(self._history["train", "loss"]), self._engine.state()["parameters"]
+        return tuple(
+            ReplicateRecord(
+                seed=seed,
+                diverged=not bool(np.isfinite(losses[:, row]).all() and torch.isfinite(parameters[row]).all()),
+                parameters_sha256=hash_of(parameters[row]),
+            )
+            for row, seed in enumerate(self._trial.seeds)
         )
 
     def _save(self) -> bytes:
@@ -217,7 +192,7 @@ class TrialRun:
         content = {
             "trial_id": self._trial.trial_id,
             "engine_state": self._engine.state(),
-            "history": {name: torch.tensor(rows, dtype=torch.float64) for name, rows in self._history.items()},
+            "rows": [(*where, torch.tensor(rows, dtype=torch.float64)) for where, rows in self._history.items()],
             "train_time_s": self._train_time_s,
             "fingerprints": self._fingerprints,
         }
@@ -227,8 +202,11 @@ class TrialRun:
     def _load(self, checkpoint: bytes) -> None:
         content = load_checkpoint(checkpoint)
         assert content["trial_id"] == self._trial.trial_id
+        if "rows" not in content:  # of sweep 0.1.0: the trial starts again, with the same bits
+            self._checkpoint = None
+            return
         self._engine.load_state(content["engine_state"])
-        self._history = {name: rows.tolist() for name, rows in content["history"].items()}
+        self._history = {(split, metric): rows.tolist() for split, metric, rows in content["rows"]}
         self._train_time_s = content["train_time_s"]
         self._fingerprints = [(first_epoch, dict(where)) for first_epoch, where in content["fingerprints"]]
 
@@ -241,20 +219,35 @@ def run_trial(trial: TrialConfig, dataset: Dataset, experiment: Experiment, **op
 
 
 def load_checkpoint(checkpoint: bytes) -> dict[str, Any]:
-    """Gives the content of a checkpoint: `trial_id`, `engine_state`, `history`, `train_time_s`, `fingerprints`."""
+    """Gives the content of a checkpoint: `trial_id`, `engine_state`, `rows`, `train_time_s`, `fingerprints`."""
     content: dict[str, Any] = torch.load(io.BytesIO(checkpoint), weights_only=True)
     return content
 
 
 def score_test_split(
     trial: TrialConfig, dataset: Dataset, engine_state: Mapping[str, Tensor], *, num_threads: int, device: str
-) -> tuple[list[float], Tensor]:
-    """Gives the test losses R and logits `[R, N, C]` of the models in a checkpoint, as `TrialRun` computes them."""
+) -> tuple[list[float], NDArray[Any]]:
+    """Gives the test losses R and outputs `[R, N, C]` of the models in a checkpoint, as `TrialRun` computes them."""
     prepare_torch(num_threads)
     engine = _make_engine(trial, dataset, device)
     engine.load_state(engine_state)
-    logits, labels = engine.logits(_tensor(dataset.test.images)), _tensor(dataset.test.labels)
-    return [LOSSES[trial.loss](replicate, labels).item() for replicate in logits], logits
+    losses, outputs = _score(engine, trial, dataset.test)
+    return losses, outputs.numpy()
+
+
+def hash_of(parameters: Tensor) -> str:
+    """SHA-256 of the parameters of one model, float32 little-endian."""
+    return hashlib.sha256(parameters.contiguous().numpy().tobytes()).hexdigest()
+
+
+def _score(engine: Engine, trial: TrialConfig, split: Split) -> tuple[list[float], Tensor]:
+    outputs, targets = engine.logits(_tensor(split.images)), _tensor(split.labels)
+    return [LOSSES[trial.loss](replicate, targets).item() for replicate in outputs], outputs
+
+
+def _rows(where: tuple[str, str], epochs: tuple[int, ...], values: list[list[float]]) -> Rows:
+    split, metric = where
+    return Rows(split=split, metric=metric, epochs=epochs, values=values)
 
 
 def _make_engine(trial: TrialConfig, dataset: Dataset, device: str) -> Engine:

@@ -12,16 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from sweep import metrics
+from sweep.axes import Point
 from sweep.config import TrialConfig, check_trainable
 from sweep.datasets import Dataset
 from sweep.doctor import Finding, check_dataset, finding, read_dataset
 from sweep.errors import ConfigError, ExperimentError, SweepError, unknown
-from sweep.records import DoneRecord, Experiment, Manifest, read_state
+from sweep.metrics import history, scores
+from sweep.records import DoneRecord, Experiment, Manifest, State, average_over_occurring, read_state
 from sweep.storage import LocalStorage
 
 # Another machine's rounding may turn the nearest of decisions, not more of them.
-_ACCURACY_MAY_DRIFT = 0.002
+_SCORE_MAY_DRIFT = 0.002
 
 
 def damaged_files(experiment: Experiment, record: DoneRecord) -> list[str]:
@@ -44,7 +45,7 @@ def verify(experiment: Experiment, *, data_dir: str | None = None) -> Iterator[F
     Raises:
         ExperimentError: if there is no manifest, or it is damaged.
     """
-    state = read_state(experiment)
+    state = average_over_occurring(read_state(experiment))
     manifest = state.manifest
     yield finding("manifest", lambda: _manifest_line(manifest))
     dataset: Dataset | None = None
@@ -55,7 +56,7 @@ def verify(experiment: Experiment, *, data_dir: str | None = None) -> Iterator[F
     else:
         yield finding("data set", lambda: _test_split_line(experiment, manifest, dataset))
     for trial in manifest.trials:
-        line = functools.partial(_trial_line, experiment, trial, state.done.get(trial.trial_id), dataset)
+        line = functools.partial(_trial_line, state, trial, dataset)
         yield finding(trial.trial_id, line)
 
 
@@ -92,18 +93,18 @@ def retrain(experiment: Experiment, trial_id: str, *, data_dir: str | None = Non
         assert again
         if moved:
             yield Finding(check="machine", ok=True, text=f"not the recorded one ({moved}): bits may differ")
-            yield Finding(check="drift", ok=True, text=_drift(experiment, copy, recorded, again))
+            yield Finding(check="drift", ok=True, text=_drift(state, copy, recorded, again))
         else:
-            yield finding("bits", lambda: _same_bits_line(experiment, copy, recorded, again))
+            yield finding("bits", lambda: _same_bits_line(state, copy, recorded, again))
 
 
 def _manifest_line(manifest: Manifest) -> str:
     others = [trial.trial_id for trial in manifest.trials if not trial.trial_id.endswith(f"-{trial.digest}")]
     if others:
         raise ExperimentError(f"{len(others)} trials are not what their ids stand for, such as {others[0]}")
-    covered: dict[tuple[Any, ...], list[int]] = {tuple(point.values()): [] for point in manifest.sweep.points}
+    covered: dict[Point, list[int]] = {point: [] for point in manifest.sweep.points}
     for trial in manifest.compared:
-        covered.setdefault(tuple(trial.point.values()), []).extend(trial.seeds)
+        covered.setdefault(trial.point, []).extend(trial.seeds)
     if wrong := [point for point, seeds in covered.items() if sorted(seeds) != sorted(manifest.sweep.seeds)]:
         raise ExperimentError(f"the seeds of {len(wrong)} grid points are not the sweep's")
     used = set(manifest.sweep.seeds)
@@ -125,16 +126,17 @@ def _test_split_line(experiment: Experiment, manifest: Manifest, dataset: Datase
     return check_dataset(dataset, manifest)
 
 
-def _trial_line(experiment: Experiment, trial: TrialConfig, record: DoneRecord | None, dataset: Dataset | None) -> str:
+def _trial_line(state: State, trial: TrialConfig, dataset: Dataset | None) -> str:
+    record = state.done.get(trial.trial_id)
     if record is None:
         raise ExperimentError("not finished, or done.json is damaged")
     whole = f"{len(record.files) + 1} files whole"
-    problems = damaged_files(experiment, record)
+    problems = damaged_files(state.experiment, record)
     if tuple(replicate.seed for replicate in record.replicates) != trial.seeds:
         problems.append("its record has other seeds than the manifest")
     if dataset and not problems:
         try:
-            problems, drift = _recomputed(experiment, trial, record, dataset)
+            problems, drift = _recomputed(state, trial, record, dataset)
         except Exception as error:  # what is recorded decides what runs here, and may name what there is not
             raise ExperimentError(f"its scores cannot be computed again ({type(error).__name__}: {error})") from error
         whole += f", {drift or f'test scores of {len(record.replicates)} models equal'}"
@@ -143,88 +145,75 @@ def _trial_line(experiment: Experiment, trial: TrialConfig, record: DoneRecord |
     return whole
 
 
-def _recomputed(
-    experiment: Experiment, trial: TrialConfig, record: DoneRecord, dataset: Dataset
-) -> tuple[list[str], str]:
+def _recomputed(state: State, trial: TrialConfig, record: DoneRecord, dataset: Dataset) -> tuple[list[str], str]:
     """Gives the problems of the scores computed again from the weights, and in words how far they drifted elsewhere."""
-    from sweep.trial import fingerprint, score_test_split
+    from sweep.trial import fingerprint, hash_of, score_test_split
 
+    manifest, task = state.manifest, state.manifest.predicts
     where = record.fingerprints[-1][1]
     num_threads, device = where.get("num_threads", 1), _device(where)
-    state = _checkpoint(experiment, record)["engine_state"]
-    parameters = state["parameters"]
+    weights = _weights(state.experiment, record)
     problems = [
         f"the parameters of seed {replicate.seed} are not those recorded"
-        for replicate, values in zip(record.replicates, parameters, strict=True)
-        if hashlib.sha256(values.contiguous().numpy().tobytes()).hexdigest() != replicate.parameters_sha256
+        for replicate, values in zip(record.replicates, weights["parameters"], strict=True)
+        if hash_of(values) != replicate.parameters_sha256
     ]
-    losses, logits = score_test_split(trial, dataset, state, num_threads=num_threads, device=device)
-    recorded = experiment.read_predictions(record.trial_id)
-    y_pred = logits.argmax(2).numpy()
-    num_classes = len(dataset.target_names)
-    confusions = [metrics.confusion_matrix(dataset.test.labels, row, num_classes) for row in y_pred]
-    # In its averages over classes sweep 0.1.0 counted one without test images as 0.
-    averages = 3 if len(np.unique(dataset.test.labels)) == num_classes else 0
-    scores = [
-        (loss, metrics.accuracy(confusion), *metrics.class_scores(confusion).macro()[:averages])
-        for loss, confusion in zip(losses, confusions, strict=True)
-    ]
-    expected = [(r.test_loss, r.test_accuracy, *(r.precision, r.recall, r.f1)[:averages]) for r in record.replicates]
+    losses, outputs = score_test_split(trial, dataset, weights, num_threads=num_threads, device=device)
+    arrays = task.predictions({"test": outputs}, {"test": dataset.test.labels})
+    recorded = state.experiment.read_predictions(record.trial_id, task.ARRAYS)
+    expected = {one.metric.name: record.final(one) for one in scores(manifest.metrics) if one.split == "test"}
     # Recorded predictions and recorded scores must agree wherever they are read.
-    if [metrics.accuracy(confusion) for confusion in recorded.test_confusion] != [row[1] for row in expected]:
-        problems.append("the recorded confusion matrices do not give the recorded accuracies")
+    if any(list(expected[name]) != row for name, row in task.scores(recorded, "test").items()):
+        problems.append("the recorded predictions do not give the recorded scores")
+    found = {**task.scores(arrays, "test"), "loss": losses}
     moved = _changes([where], fingerprint(num_threads=num_threads, device=device))
     if not moved:
-        if not (np.array_equal(y_pred, recorded.y_pred) and np.array_equal(confusions, recorded.test_confusion)):
+        if not all(np.array_equal(arrays[name], recorded[name], equal_nan=True) for name in arrays):
             problems.append("the weights give other predictions than those recorded")
-        if not np.array_equal(scores, expected, equal_nan=True):
+        if not all(np.array_equal(found[name], row, equal_nan=True) for name, row in expected.items()):
             problems.append("the weights give other test scores than those recorded")
         return problems, ""
-    drift = float(np.abs(np.subtract(scores, expected)[:, 1]).max())
-    if drift > _ACCURACY_MAY_DRIFT:
-        problems.append(f"the weights give test accuracies that differ by {drift:.4f}")
-    return problems, f"on another machine than recorded ({moved}) the test accuracies differ by at most {drift:.4f}"
+    tested = manifest.tested
+    drift = float(np.abs(np.subtract(found[tested.metric.name], expected[tested.metric.name])).max())
+    if drift > _SCORE_MAY_DRIFT:
+        problems.append(f"the weights give another {tested.title}, by up to {drift:.4f}")
+    return problems, f"on another machine than recorded ({moved}) the {tested.title} differs by at most {drift:.4f}"
 
 
-def _same_bits_line(experiment: Experiment, copy: Experiment, recorded: DoneRecord, again: DoneRecord) -> str:
-    before, after = (files.read_predictions(recorded.trial_id) for files in (experiment, copy))
-    arrays = ("test_logits", "y_pred", "test_confusion", "validation_confusion")
+def _same_bits_line(state: State, copy: Experiment, recorded: DoneRecord, again: DoneRecord) -> str:
+    kept = state.manifest.predicts.ARRAYS
+    before, after = (files.read_predictions(recorded.trial_id, kept) for files in (state.experiment, copy))
+    curves = history(state.manifest.metrics)
     equal = {
-        "parameters": all(
-            old.parameters_sha256 == new.parameters_sha256
-            for old, new in zip(recorded.replicates, again.replicates, strict=True)
-        ),
-        "predictions": all(
-            np.array_equal(getattr(before, name), getattr(after, name), equal_nan=True) for name in arrays
-        ),
-        "history": repr(recorded.history) == repr(again.history),  # NaN equals itself as a text
+        "parameters": recorded.replicates == again.replicates,
+        "predictions": all(np.array_equal(before[name], after[name], equal_nan=True) for name in kept),
+        "history": all(np.array_equal(recorded.history(one), again.history(one), equal_nan=True) for one in curves),
     }
     if different := [name for name, same in equal.items() if not same]:
-        drift = _drift(experiment, copy, recorded, again)
-        raise ExperimentError(f"{', '.join(different)} not as recorded: {drift}")
-    models = f"{len(again.replicates)} models x {len(again.history['train_loss'])} epochs"
+        raise ExperimentError(f"{', '.join(different)} not as recorded: {_drift(state, copy, recorded, again)}")
+    models = f"{len(again.replicates)} models x {len(again.history(curves[0]))} epochs"
     return f"{models}: parameters, predictions and history equal in every bit"
 
 
-def _drift(experiment: Experiment, copy: Experiment, recorded: DoneRecord, again: DoneRecord) -> str:
-    before, after = (
-        _checkpoint(files, record)["engine_state"]["parameters"]
-        for files, record in ((experiment, recorded), (copy, again))
-    )
-    accuracies = [
-        new.test_accuracy - old.test_accuracy for old, new in zip(recorded.replicates, again.replicates, strict=True)
-    ]
+def _drift(state: State, copy: Experiment, recorded: DoneRecord, again: DoneRecord) -> str:
+    before = _weights(state.experiment, recorded)["parameters"]
+    after, tested = _weights(copy, again)["parameters"], state.manifest.tested
+    changes = np.subtract(again.final(tested), recorded.final(tested))
     return (
         f"parameters differ by at most {float((before - after).abs().max()):.3g}, "
-        f"test accuracies by {min(accuracies):+.4f} to {max(accuracies):+.4f}"
+        f"{tested.title} by {changes.min():+.4f} to {changes.max():+.4f}"
     )
 
 
-def _checkpoint(experiment: Experiment, record: DoneRecord) -> Mapping[str, Any]:
+def _weights(experiment: Experiment, record: DoneRecord) -> Mapping[str, Any]:
+    """What the loop kept at the end."""
     from sweep.trial import load_checkpoint
 
     (file,) = [file for file in record.files if file.endswith(".pt")]
-    return load_checkpoint(experiment.storage.read(f"trials/{record.trial_id}/{file}"))
+    state: Mapping[str, Any] = load_checkpoint(experiment.storage.read(f"trials/{record.trial_id}/{file}"))[
+        "engine_state"
+    ]
+    return state
 
 
 def _device(where: Mapping[str, Any]) -> str:

@@ -58,8 +58,11 @@ def write_hostile_experiment(folder: Path, **details: Any) -> Experiment:
                 manifest.sweep,
                 name=hostile("sweep"),
                 dataset=hostile("data"),
-                axes=tuple((axis, tuple(names.get(value, value) for value in values)) for axis, values in sweep.axes),
-                layers=tuple((names[name], units) for name, units in sweep.layers),
+                axes=tuple(
+                    dataclasses.replace(axis, values=tuple(names.get(value, value) for value in axis.values))
+                    for axis in sweep.axes
+                ),
+                layers={names[name]: units for name, units in sweep.layers.items()},
                 engine=hostile("engine"),
             ),
             dataset=dataclasses.replace(

@@ -212,4 +212,3 @@ def _write_trial(
         )
     )
     experiment.log_event("trial_done", trial_id=trial.trial_id, train_time_s=1.0)
-

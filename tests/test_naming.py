@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.config import AXES, SweepConfig, differences, level_name, load_sweep, point_name
+from sweep.axes import level_name, point_name
+from sweep.config import AXES, SweepConfig, differences, load_sweep, read_sweep
 from sweep.errors import ConfigError
 
 SMALL = {
@@ -22,11 +23,11 @@ DEEP = {"depth": "deep", "activation": "relu", "loss": "hinge", "learning_rate":
 
 
 def sweep_of(axes: dict[str, Any] = SMALL, **tables: Any) -> SweepConfig:
-    return SweepConfig.from_json({"name": "s", "dataset": "digits", "axes": axes, **tables})
+    return read_sweep({"name": "s", "dataset": "digits", "axes": axes, **tables})
 
 
 def baseline(given: Any, axes: dict[str, Any] = SMALL, **tables: Any) -> dict[str, Any]:
-    return dict(sweep_of(axes, baseline=given, **tables).baseline)
+    return dict(zip(AXES, sweep_of(axes, baseline=given, **tables).baseline, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_a_name_is_one_grid_point_however_it_is_written(name: Any) -> None:
     point = baseline(name)
     assert point == DEEP
     assert list(point) == list(AXES)
-    assert [type(value) for value in point.values()] == list(AXES.values())
+    assert [type(value) for value in point.values()] == [str, str, str, float, int]
 
 
 @pytest.mark.parametrize(
@@ -142,11 +143,11 @@ def test_pairs_keep_their_order_and_come_back_from_a_file_and_from_json(tmp_path
     names = [tuple(point_name(point, sweep.axes) for point in pair) for pair in sweep.compare]
     assert names == [("deep-relu", "shallow-tanh"), ("shallow-relu", "deep-relu")]
     assert point_name(sweep.baseline, sweep.axes) == "shallow-relu"
-    assert SweepConfig.from_json(json.loads(json.dumps(sweep.to_json()))) == sweep
+    assert read_sweep(json.loads(json.dumps(sweep.tables()))) == sweep
     # In a larger sweep the normal form means the same grid points; what the file says is whole no more.
-    tables = sweep.to_json()
+    tables = sweep.tables()
     tables["axes"]["loss"] = ["hinge", "cross_entropy"]
-    assert SweepConfig.from_json(tables).compare == sweep.compare
+    assert read_sweep(tables).compare == sweep.compare
     with pytest.raises(ConfigError, match="fits 2 grid points"):
         load_sweep(str(file), ["loss=hinge,cross_entropy"])
     with pytest.raises(ConfigError, match="unknown level 'deep'"):
@@ -154,7 +155,7 @@ def test_pairs_keep_their_order_and_come_back_from_a_file_and_from_json(tmp_path
 
 
 def test_a_sweep_without_names_writes_none() -> None:
-    assert not {"compare", "baseline"} & sweep_of().to_json().keys()
+    assert not {"compare", "baseline"} & sweep_of().tables().keys()
 
 
 def test_other_names_are_another_sweep_in_words() -> None:
@@ -177,7 +178,6 @@ def test_the_whole_name_of_every_grid_point_is_its_name(data: st.DataObject) -> 
     axes = {"depth": depths, "activation": ["relu", "tanh"], "loss": ["hinge"], "learning_rate": rates}
     sweep = sweep_of(axes, layers={depth: [4] for depth in depths})
     for point in sweep.points:
-        named = tuple(point.items())
-        words = data.draw(st.permutations([level_name(axis, value) for axis, value in named]))
-        for name in (" ".join(words), point_name(named, sweep.axes)):
-            assert sweep_of(axes, layers={depth: [4] for depth in depths}, baseline=name).baseline == named
+        words = data.draw(st.permutations([level_name(axis, value) for axis, value in zip(AXES, point, strict=True)]))
+        for name in (" ".join(words), point_name(point, sweep.axes)):
+            assert sweep_of(axes, layers={depth: [4] for depth in depths}, baseline=name).baseline == point

@@ -19,14 +19,14 @@ from sweep.plan import confirm_manifest, make_manifest
 from sweep.records import (
     Experiment,
     Manifest,
-    Predictions,
     State,
     list_experiments,
     open_experiment,
     read_state,
 )
-from sweep.records.reading import legible
+from sweep.records.state import legible
 from sweep.storage import LocalStorage
+from sweep.tasks.classification import ARRAYS
 
 WRITTEN = Path(__file__).parent / "experiments_of_0_1_0"
 
@@ -49,7 +49,7 @@ def test_a_manifest_is_read_as_it_was_written(experiment: Experiment, manifest: 
 
 
 def test_what_is_named_and_confirmed_is_read_as_it_was_written(experiment: Experiment, manifest: Manifest) -> None:
-    points = [tuple(trial.point.items()) for trial in manifest.trials[:3]]
+    points = [trial.point for trial in manifest.trials[:3]]
     sweep = dataclasses.replace(manifest.sweep, compare=((points[0], points[1]),), baseline=points[2])
     manifest = confirm_manifest(dataclasses.replace(manifest, sweep=sweep), points[:2], 3, command="")
     experiment.write_manifest(manifest)
@@ -126,16 +126,17 @@ def test_without_a_good_checkpoint_there_is_none(experiment: Experiment) -> None
 
 def test_predictions_are_read_as_they_were_written_and_their_file_is_always_the_same(experiment: Experiment) -> None:
     generator = np.random.default_rng(0)
-    predictions = Predictions(
-        test_logits=generator.normal(size=(2, 5, 3)).astype(np.float16),
-        y_pred=generator.integers(3, size=(2, 5)),
-        test_confusion=generator.integers(9, size=(2, 3, 3)),
-        validation_confusion=np.zeros((2, 3, 3), dtype=np.int64),
-    )
+    predictions = {
+        "test_logits": generator.normal(size=(2, 5, 3)).astype(np.float16),
+        "y_pred": generator.integers(3, size=(2, 5)),
+        "test_confusion": generator.integers(9, size=(2, 3, 3)),
+        "validation_confusion": np.zeros((2, 3, 3), dtype=np.int64),
+    }
     assert experiment.write_predictions("a", predictions) == experiment.write_predictions("b", predictions)
-    read = experiment.read_predictions("a")
-    for name in ("test_logits", "y_pred", "test_confusion", "validation_confusion"):
-        np.testing.assert_array_equal(getattr(read, name), getattr(predictions, name))
+    read = experiment.read_predictions("a", ARRAYS)
+    assert read.keys() == predictions.keys()
+    for name, array in predictions.items():
+        np.testing.assert_array_equal(read[name], array)
 
 
 def test_a_torn_event_line_is_passed_over(experiment: Experiment) -> None:
@@ -176,9 +177,9 @@ def test_records_of_a_real_sweep_are_complete_and_plain_json(smoke_folder: Path)
         text = experiment.storage.read(f"trials/{trial_id}/done.json").decode()
         assert json.loads(text)["trial_id"] == trial_id
         assert "NaN" not in text
-        predictions = experiment.read_predictions(trial_id)
-        for replicate, confusion in zip(record.replicates, predictions.test_confusion, strict=True):
-            assert replicate.test_accuracy == np.trace(confusion) / confusion.sum()
+        confusions = experiment.read_predictions(trial_id, ARRAYS)["test_confusion"]
+        for value, confusion in zip(record.final(records.manifest.tested), confusions, strict=True):
+            assert value == np.trace(confusion) / confusion.sum()
         assert all(record.bit_exact(records.manifest) for record in records.done.values())
 
 
@@ -262,7 +263,7 @@ def test_any_text_in_a_manifest_is_read_as_data(written: Path, text: str) -> Non
     manifest = manifest_changed(written, edit)
     assert (manifest.trials[0].depth, manifest.dataset.target_names[0]) == (text, text)
     assert manifest.name == written.name  # what its folder is called
-    assert text in manifest.axes["activation"]
+    assert text in manifest.axes[1].values
     assert len(records_of(written).done) == 4
 
 
@@ -293,7 +294,7 @@ def test_values_of_axes_are_equal_however_the_numbers_are_written(written: Path)
         body["trials"][0]["learning_rate"] = 1
 
     manifest = manifest_changed(written, edit)
-    assert manifest.axes["learning_rate"] == (1.0, 0.003)
+    assert manifest.axes[3].values == (1.0, 0.003)
     assert type(manifest.trials[0].learning_rate) is float
 
 
@@ -437,7 +438,7 @@ def test_damaged_arrays_are_one_kind_of_error(written: Path, damage: Callable[[b
     trial_id = records_of(written).manifest.trials[0].trial_id
     for path, read in (
         ("test_split.npz", experiment.read_test_split),
-        (f"trials/{trial_id}/predictions.npz", lambda: experiment.read_predictions(trial_id)),
+        (f"trials/{trial_id}/predictions.npz", lambda: experiment.read_predictions(trial_id, ARRAYS)),
     ):
         experiment.storage.write(path, damage(experiment.storage.read(path)))
         with pytest.raises(ValueError, match="are damaged"):

@@ -7,22 +7,8 @@ from made_up import made_up_sweep, write_experiment
 
 from sweep.plan import confirm_manifest
 from sweep.records import read_state
-from sweep.tables import (
-    bold,
-    booktabs,
-    code,
-    csv,
-    history_table,
-    latex,
-    link,
-    markdown,
-    marked_down,
-    plain,
-    read_grid,
-    results_table,
-    spans,
-    summary_table,
-)
+from sweep.table import history_table, read_grid, results_table
+from sweep.tables import bold, booktabs, code, csv, latex, link, markdown, marked_down, plain, spans
 
 DEPTHS = {"shallow": 0.90, "medium": 0.92, "deep": 0.94}
 
@@ -45,8 +31,8 @@ def test_results_have_one_row_per_replicate_with_the_columns_of_the_manual(tmp_p
     records = read_state(write_experiment(tmp_path / "e", by_depth, rng=rng))
     table = results_table(records)
     assert list(table.columns) == [
-        *("trial_id", "depth", "activation", "loss", "seed", "train_accuracy", "validation_accuracy", "test_accuracy"),
-        *("precision", "recall", "f1", "train_time_s"),
+        *("trial_id", "depth", "activation", "loss", "learning_rate", "batch_size", "seed"),
+        *("train_accuracy", "validation_accuracy", "test_accuracy", "precision", "recall", "f1", "train_time_s"),
     ]
     assert len(table) == 27 * 5
     row = table[(table.depth == "deep") & (table.activation == "tanh") & (table.loss == "hinge") & (table.seed == 3)]
@@ -58,7 +44,7 @@ def test_history_has_one_row_per_replicate_and_epoch(tmp_path, rng):
     records = read_state(write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small()))
     table = history_table(records)
     assert list(table.columns) == [
-        *("trial_id", "depth", "loss", "seed", "epoch"),
+        *("trial_id", "depth", "activation", "loss", "learning_rate", "batch_size", "seed", "epoch"),
         *("train_loss", "train_accuracy", "validation_loss", "validation_accuracy"),
     ]
     assert len(table) == 4 * 2 * 2
@@ -67,20 +53,13 @@ def test_history_has_one_row_per_replicate_and_epoch(tmp_path, rng):
     assert one.validation_accuracy.tolist() == pytest.approx([0.901 * 0.95, 0.901])
 
 
-def test_axis_columns_follow_the_axes_of_the_manifest(tmp_path, rng):
-    sweep = made_up_sweep(axes={"depth": ["deep"], "learning_rate": [0.01, 0.001], "batch_size": [32, 64]})
-    records = read_state(write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=sweep))
-    columns = ["trial_id", "activation", "loss", "learning_rate", "batch_size"]
-    assert list(results_table(records).columns)[:5] == columns
-
-
 def test_twins_are_one_configuration_named_together(tmp_path, rng):
     grid = read_grid(read_state(write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small())))
     assert [configuration.name for configuration in grid.configurations] == [
         "shallow cross_entropy = sparse_cross_entropy",
         "deep cross_entropy = sparse_cross_entropy",
     ]
-    assert grid.scores("validation_accuracy").tolist() == [[0.9, 0.901], [0.94, 0.941]]
+    assert grid.scores(grid.criterion).tolist() == [[0.9, 0.901], [0.94, 0.941]]
 
 
 def test_equal_scores_alone_do_not_make_twins(tmp_path, rng):
@@ -92,7 +71,7 @@ def test_trials_of_one_grid_point_are_more_seeds_of_it(tmp_path, rng):
     experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small(), added_seeds=lambda point: (7, 8))
     grid = read_grid(read_state(experiment))
     assert grid.seeds == (0, 1, 7, 8)
-    assert grid.configurations[0].scores("validation_accuracy").tolist() == pytest.approx([0.9, 0.901, 0.907, 0.908])
+    assert grid.configurations[0].scores(grid.criterion).tolist() == pytest.approx([0.9, 0.901, 0.907, 0.908])
 
 
 def test_a_seed_that_two_trials_have_counts_once(tmp_path, rng):
@@ -119,28 +98,24 @@ def test_failed_missing_and_diverged_points_are_left_out_with_the_reason(tmp_pat
     assert grid.seeds == (0, 1, 2, 3, 4)
 
 
-def test_summary_ranks_by_the_selection_score_and_never_by_test_accuracy(tmp_path, rng):
+def test_the_ranking_is_by_the_selection_score_and_never_by_the_test_score(tmp_path, rng):
     def reversed_on_test(point, seed):
         return 1.8 - by_depth(point, seed)
 
     experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small(), test_score=reversed_on_test)
-    table = summary_table(read_state(experiment))
-    assert list(table.columns) == [
-        *("rank", "depth", "loss", "n", "validation_accuracy_mean", "validation_accuracy_sd"),
-        *("test_accuracy_mean", "train_time_s"),
-    ]
-    assert table.depth.tolist() == ["deep", "shallow"]
-    assert table.validation_accuracy_mean.tolist() == pytest.approx([94.05, 90.05])
-    assert table.validation_accuracy_sd.tolist() == pytest.approx([0.0707107, 0.0707107], rel=1e-4)
-    assert table.test_accuracy_mean.tolist() == pytest.approx([86.0, 90.0], abs=0.2)
+    grid = read_grid(read_state(experiment))
+    ranked = [configuration for _, configuration in grid.ranked()]
+    assert [configuration.cells["depth"] for configuration in ranked] == ["deep", "shallow"]
+    assert [one.mean(grid.criterion) for one in ranked] == pytest.approx([0.9405, 0.9005])
+    assert [one.mean(grid.tested) for one in ranked] == pytest.approx([0.86, 0.90], abs=0.002)
 
 
-def test_summary_of_nothing_finished_has_no_rank(tmp_path, rng):
+def test_nothing_finished_has_no_rank(tmp_path, rng):
     names = [f"{depth}-relu-{loss}" for depth in DEPTHS for loss in ("cross_entropy", "sparse_cross_entropy")]
     experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small(), missing=names)
-    table = summary_table(read_state(experiment))
-    assert table["rank"].isna().all()
-    assert table.note.tolist() == ["not finished"] * 4
+    grid = read_grid(read_state(experiment))
+    assert grid.ranked() == []
+    assert [reason for _, reason in grid.left_out] == ["not finished"] * 4
 
 
 def test_booktabs_escapes_and_aligns_numbers_right():
@@ -223,10 +198,10 @@ def test_equal_means_have_equal_ranks_whatever_order_the_scores_came_in(tmp_path
     def score(point, seed):
         return orders[point["depth"]][seed] if point["activation"] == "relu" else 0.1 * (len(point["depth"]) - 3)
 
-    table = summary_table(read_state(write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep)))
+    ranked = read_grid(read_state(write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep))).ranked()
     # 0.1 x (7 - 3) is the largest, then 0.3 of medium, the three means of 0.2, and 0.1.
-    assert table["rank"].tolist() == [1, 2, 3, 3, 3, 6]
-    assert table[table["rank"] == 3].depth.tolist() == list(orders)
+    assert [rank for rank, _ in ranked] == [1, 2, 3, 3, 3, 6]
+    assert [one.cells["depth"] for rank, one in ranked if rank == 3] == list(orders)
 
 
 def test_values_that_are_close_are_levels_and_columns_of_their_own(tmp_path, rng):
@@ -234,37 +209,29 @@ def test_values_that_are_close_are_levels_and_columns_of_their_own(tmp_path, rng
     sweep = small(axes={"depth": ["deep"], "activation": ["relu"], "loss": ["hinge"], "learning_rate": rates})
     records = read_state(write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=sweep))
     grid = read_grid(records)
-    assert grid.levels("learning_rate") == [
+    assert [str(level) for level in grid.levels("learning_rate")] == [
         *("learning_rate=0.1", "learning_rate=0.1000000001"),
         *("learning_rate=0.30000000000000004", "learning_rate=0.3"),
     ]
     assert len(grid.configurations) == 4
-    assert sorted(summary_table(records).learning_rate) == sorted(map(repr, rates))
+    assert sorted(level.cell for level in grid.levels("learning_rate")) == sorted(map(repr, rates))
     assert sorted(set(results_table(records).learning_rate)) == sorted(rates)
-
-
-def test_a_value_has_one_name_in_all_tables(tmp_path, rng):
-    axes = {"depth": ["deep"], "activation": ["relu"], "loss": ["hinge", "cross_entropy"], "learning_rate": [1, 1e-5]}
-    experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small(axes=axes), failed=["deep-relu-hinge"])
-    table = summary_table(read_state(experiment))
-    assert set(table.learning_rate[table["rank"].isna()]) == {"1", "1e-05"}
-    assert set(table.learning_rate[table["rank"].notna()]) == {"1", "1e-05"}
 
 
 def test_fresh_seeds_are_in_no_table_and_large_seeds_are_whole_numbers(tmp_path, rng):
     experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small())
     records = read_state(experiment)
-    before = [csv(make(records)) for make in (results_table, history_table, summary_table)]
+    before = [csv(make(records)) for make in (results_table, history_table)]
     manifest, trial = records.manifest, records.manifest.trials[0]
-    confirmed = confirm_manifest(manifest, [tuple(trial.point.items())], 2, command="")
+    confirmed = confirm_manifest(manifest, [trial.point], 2, command="")
     (extra,) = confirmed.confirmations
     fresh = [
-        dataclasses.replace(replicate, seed=seed, validation_accuracy=1.0)
+        dataclasses.replace(replicate, seed=seed)
         for seed, replicate in zip(extra.seeds, records.done[trial.trial_id].replicates, strict=True)
     ]
     record = dataclasses.replace(records.done[trial.trial_id], trial_id=extra.trial_id, replicates=tuple(fresh))
     records = dataclasses.replace(records, manifest=confirmed, done={**records.done, extra.trial_id: record})
-    assert [csv(make(records)) for make in (results_table, history_table, summary_table)] == before
+    assert [csv(make(records)) for make in (results_table, history_table)] == before
     # As another version may have let a user ask for them.
     given = [dataclasses.replace(trial, role="") for trial in confirmed.trials]
     records = dataclasses.replace(records, manifest=dataclasses.replace(confirmed, trials=tuple(given)))

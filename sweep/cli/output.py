@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweep.axes import point_name, value_name
 from sweep.cli.streams import lost_output
-from sweep.config import AXES, SweepConfig, point_name, value_name
+from sweep.config import SweepConfig
 from sweep.errors import SweepError, one_line
 from sweep.records import Experiment, State, list_experiments, read_state
 from sweep.report import write_report
@@ -121,11 +122,12 @@ def print_plan(sweep: SweepConfig, data_dir: str | None) -> None:
 
     dataset = read_dataset(sweep, None, data_dir)
     manifest = make_manifest(sweep, dataset, name=sweep.name, command="", engine="reference", fingerprint={})
-    names = [*(axis for axis in manifest.axes if AXES[axis] is str), "hidden layers"]
-    table = make_table([*manifest.axes, "hidden layers", "parameters"], names=names)
+    words = [axis.name for axis in manifest.varied if axis.scale == "nominal"]
+    shown = [axis.name for axis in manifest.varied]
+    table = make_table([*shown, "hidden layers", "parameters"], names=[*words, "hidden layers"])
     for trial in manifest.trials:
-        point = [value_name(trial.point[axis]) for axis in manifest.axes]
-        table.add_row(*point, "-".join(map(str, trial.layers)), f"{manifest.parameters(trial):,}")
+        values = [value_name(getattr(trial, axis)) for axis in shown]
+        table.add_row(*values, "-".join(map(str, trial.layers)), f"{manifest.parameters(trial):,}")
     make_console(least_width=72).print(table)
     models = len(manifest.trials) * len(sweep.seeds)
     sizes = manifest.dataset
@@ -135,7 +137,7 @@ def print_plan(sweep: SweepConfig, data_dir: str | None) -> None:
         f"{sizes.name}: {sizes.train_size:,} training, {sizes.validation_size:,} validation, "
         f"{sizes.test_size:,} test images; {sizes.values}\n"
         f"{describe_classes(sizes)}\n"
-        f"selection by {sweep.selection.replace('_', ' ')}; at most about {needed:.2f} GB on disk"
+        f"selection by {manifest.criterion.title}; at most about {needed:.2f} GB on disk"
     )
     for one, other in sweep.compare:
         print(f"compared beforehand: {point_name(one, sweep.axes)} with {point_name(other, sweep.axes)}")

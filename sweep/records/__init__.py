@@ -21,6 +21,7 @@ checked for safety, and not judged: a value that nobody could choose today stays
 Imports neither torch nor ray.
 """
 
+from sweep.records.classification_format_2 import average_over_occurring
 from sweep.records.contents import (
     Checkpoint,
     DatasetRecord,
@@ -42,6 +43,7 @@ __all__ = [
     "ReplicateRecord",
     "Rows",
     "State",
+    "average_over_occurring",
     "list_experiments",
     "open_experiment",
     "read_state",

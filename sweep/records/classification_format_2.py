@@ -3,12 +3,19 @@
 They knew one task, classification of images; a field for every score, and a history beside them.
 """
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from sweep.config import AXES
 from sweep.metrics import TRAIN_TIME
 from sweep.tasks import DEFAULT_TASK, TASKS
+
+if TYPE_CHECKING:
+    from sweep.records.contents import DoneRecord
+    from sweep.records.state import State
 
 _DATASET = {"class_names": "target_names", "class_counts": "target_counts", "image_shape": "input_shape"}
 _HISTORY = {
@@ -28,7 +35,7 @@ _FINAL = {
     "f1_weighted": ("test", "f1_weighted"),
     "train_time_s": ("train", TRAIN_TIME.name),
 }
-_TYPES = {"nominal": str, "log": float, "count": int}
+_AVERAGES = ("precision", "recall", "f1")
 
 
 def manifest_of_2(fields: dict[str, Any]) -> dict[str, Any]:
@@ -39,13 +46,13 @@ def manifest_of_2(fields: dict[str, Any]) -> dict[str, Any]:
     """
     sweep = fields["sweep"]
     points = {key: sweep[key] for key in ("compare", "baseline") if key in sweep}
-    if "compare" in points:
+    if isinstance(points.get("compare"), list):
         points["compare"] = [[_point(one) for one in pair] for pair in points["compare"]]
     if "baseline" in points:
         points["baseline"] = _point(points["baseline"])
     axes = [
-        {"name": axis, "values": [_value(axis, value) for value in sweep["axes"][axis]], "scale": scale}
-        for axis, scale in AXES.items()
+        {"name": axis, "values": [_value(axis, value) for value in values], "scale": AXES[axis]}
+        for axis, values in _in_order(sweep["axes"])
     ]
     return {
         **fields,
@@ -76,9 +83,41 @@ def done_of_2(fields: dict[str, Any]) -> dict[str, Any]:
 
 
 def _point(values: Mapping[str, Any]) -> list[Any]:
-    return [_value(axis, values[axis]) for axis in AXES]
+    return [_value(axis, value) for axis, value in _in_order(values)]
+
+
+def _in_order(table: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    if table.keys() != AXES.keys():
+        raise KeyError("axes")
+    return [(axis, table[axis]) for axis in AXES]
 
 
 def _value(axis: str, value: Any) -> Any:
     """A value in the type of its axis, where it is a number: 1 is 1.0 to a learning rate."""
     return float(value) if AXES[axis] == "log" and type(value) is int else value
+
+
+def average_over_occurring(state: "State") -> "State":
+    """Gives a state whose macro averages leave out classes that do not occur, where sweep 0.1.0 counted them as 0.
+
+    Predictions are read only if the test split lacks a class.
+    """
+    manifest = state.manifest
+    if all(manifest.dataset.target_counts.get("test", [0])):
+        return state
+    try:
+        if len(np.unique(state.experiment.read_test_split()[1])) == len(manifest.dataset.target_names):
+            return state
+        return dataclasses.replace(state, done={name: _averaged(state, done) for name, done in state.done.items()})
+    except (FileNotFoundError, ValueError):
+        return state  # whoever needs them says that they are not there
+
+
+def _averaged(state: "State", record: "DoneRecord") -> "DoneRecord":
+    task = state.manifest.predicts
+    found = task.scores(state.experiment.read_predictions(record.trial_id, task.ARRAYS), "test")
+    rows = [
+        dataclasses.replace(one, values=[found[one.metric]]) if one.split == "test" and one.metric in _AVERAGES else one
+        for one in record.rows
+    ]
+    return dataclasses.replace(record, rows=tuple(rows))

@@ -135,7 +135,10 @@ def reader(kind: Any) -> Reader:
         read_key, read_item = reader(parts[0]), reader(parts[1])
         return lambda value: {read_key(key): _at(key, read_item, item) for key, item in _table(value).items()}
     if origin in (Union, types.UnionType):
-        return functools.partial(_either, [reader(part) for part in parts])
+        # Where null may be nothing, it is no NaN.
+        return functools.partial(
+            _either, [reader(part) for part in sorted(parts, key=lambda one: one is not types.NoneType)]
+        )
     return _SCALARS[kind]
 
 

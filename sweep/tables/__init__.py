@@ -1,7 +1,4 @@
-"""Tables as files, and what stands out in their texts.
-
-`files` writes tables as CSV, LaTeX and Markdown; `marks` says what stands out in a text. Imports neither torch nor ray.
-"""
+"""Tables as files: CSV, LaTeX and Markdown, and the marks of what stands out in a text. Imports neither torch nor ray."""
 
 from sweep.tables.files import booktabs, csv, fence, latex, markdown, marked_down, numeric_columns
 from sweep.tables.marks import bold, code, link, plain, spans

@@ -9,7 +9,8 @@ from sweep.config import FIRST_RESERVED_SEED
 from sweep.datasets import load_dataset
 from sweep.records import Experiment, Manifest, read_state
 from sweep.storage import LocalStorage
-from sweep.tables import csv, history_table, results_table, summary_table
+from sweep.table import history_table, results_table
+from sweep.tables import csv
 from sweep.trial import run_trial
 
 CONFIRM = ("confirm", "smoke", "--count", "3", "--seeds", "2")
@@ -34,7 +35,7 @@ def trained_elsewhere(folder: Path, manifest: Manifest) -> Experiment:
 def compared(case: Case) -> list[str]:
     """The tables of the report as it would be written now, in which fresh seeds have no place."""
     records = read_state(case.experiment)
-    return [csv(make(records)) for make in (results_table, history_table, summary_table)]
+    return [csv(make(records)) for make in (results_table, history_table)]
 
 
 def test_a_confirmation_killed_in_the_middle_goes_on_and_nothing_is_repeated(case: Case, tmp_path: Path) -> None:
