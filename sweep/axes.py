@@ -55,6 +55,11 @@ class Level:
         return " = ".join(map(value_name, self.values))
 
     @property
+    def parts(self) -> tuple["Level", ...]:
+        """A level for each value."""
+        return tuple(dataclasses.replace(self, values=(value,)) for value in self.values)
+
+    @property
     def first(self) -> "Level":
         """The level of the first value alone."""
         return dataclasses.replace(self, values=self.values[:1])

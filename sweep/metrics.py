@@ -47,8 +47,13 @@ class Metric:
 
     @property
     def title(self) -> str:
-        """The name in words."""
-        return self.name.replace("_", " ")
+        """The name in words; one or two letters are an abbreviation, such as F1."""
+        return self.name.replace("_", " ") if len(self.name) > 2 else self.name.upper()
+
+    @property
+    def best(self) -> str:
+        """What the best of some values is among them."""
+        return "largest" if self.mode == "max" else "smallest"
 
     @property
     def heading(self) -> str:
@@ -64,6 +69,11 @@ class Metric:
     def step_heading(self) -> str:
         """What stands behind the name of a column of differences: " (points)"."""
         return f" ({self.step})" if self.step else ""
+
+    @property
+    def step_in_full(self) -> str:
+        """The same where nothing else says which points are meant."""
+        return "percentage points" if self.unit == "%" else self.unit
 
     @property
     def factor(self) -> int:

@@ -21,7 +21,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from sweep.config import level_name
+from sweep.axes import Axis, Level
+from sweep.metrics import Metric
 
 # Replaced by `currentColor` once the SVG is written; no picture may use it for anything else.
 INK = "#010203"
@@ -109,38 +110,33 @@ class Palette:
     """The colour, marker and dash of every level, the same in every picture.
 
     Args:
-        axes: Values of each axis, in order.
+        axes: In order.
     """
 
-    def __init__(self, axes: Mapping[str, Sequence[Any]]) -> None:
-        self._index = {
-            (axis, level_name(axis, value)): (number, position)
-            for number, (axis, values) in enumerate(axes.items())
-            for position, value in enumerate(values)
+    def __init__(self, axes: Sequence[Axis]) -> None:
+        self._places = {
+            (axis.name, value): (number, position)
+            for number, axis in enumerate(axes)
+            for position, value in enumerate(axis.values)
         }
 
-    def colour(self, axis: str, level: str) -> str:
+    def colour(self, level: Level) -> str:
         """Gives the colour of a level; levels that twins join have that of the first."""
-        number, position = self._find(axis, level)
+        number, position = self._places[level.axis, level.values[0]]
         scheme = _SCHEMES[number % len(_SCHEMES)]
         return scheme[position % len(scheme)]
 
-    def marker(self, axis: str, level: str) -> str:
+    def marker(self, level: Level) -> str:
         """Gives the marker of a level."""
-        return _MARKERS[self._find(axis, level)[1] % len(_MARKERS)]
+        return _MARKERS[self.position(level) % len(_MARKERS)]
 
-    def dash(self, axis: str, level: str) -> Any:
+    def dash(self, level: Level) -> Any:
         """Gives the dash of a level's line."""
-        return _DASHES[self._find(axis, level)[1] % len(_DASHES)]
+        return _DASHES[self.position(level) % len(_DASHES)]
 
-    def position(self, axis: str, level: str) -> int:
+    def position(self, level: Level) -> int:
         """Gives the place of a level among those of its axis."""
-        return self._find(axis, level)[1]
-
-    def _find(self, axis: str, level: str) -> tuple[int, int]:
-        # A level is an axis's own, or several that twins join by " = ", which may stand in a name of its own.
-        first = (name for at, name in self._index if at == axis and f"{level} = ".startswith(f"{name} = "))
-        return self._index.get((axis, level)) or self._index[axis, next(first)]
+        return self._places[level.axis, level.values[0]][1]
 
 
 def style() -> Any:
@@ -209,11 +205,11 @@ def finish(figure: Figure, *, name: str, title: str) -> Picture:
     )
 
 
-def percent_axis(axes: Axes, which: str = "y") -> None:
-    """Shows accuracies in [0, 1] as percent along an axis, with as many decimals as needed."""
+def metric_axis(axes: Axes, metric: Metric, which: str = "y") -> None:
+    """Shows values of a metric along an axis in its unit, with as many decimals as needed."""
     axis = axes.yaxis if which == "y" else axes.xaxis
     axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.6g}"))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{metric.factor * value:.6g}"))
 
 
 def _small(svg: str, name: str, title: str, width_px: int, height_px: int) -> str:

@@ -1,6 +1,6 @@
 """Pictures of the grid: heat map, learning curves, score against cost.
 
-Scores come in [0, 1] and are shown in percent. Every function draws one picture. Axis letters: S seeds, E epochs.
+Every function draws one picture. Axis letters: S seeds, E epochs.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -14,8 +14,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
-from sweep.figures.drawing import BAD, INK, NEUTRAL, Palette, Picture, finish, legend, panels, percent_axis, style
+from sweep.axes import Level
+from sweep.figures.drawing import BAD, INK, NEUTRAL, Palette, Picture, finish, legend, metric_axis, panels, style
 from sweep.figures.labels import broken, line_count, short, text_width
+from sweep.metrics import Metric, Score
 
 _WIDTH = 6.6
 
@@ -25,7 +27,7 @@ def heat_map(
     *,
     rows: Sequence[str],
     columns: Sequence[str],
-    score: str,
+    score: Score,
     marked: Collection[tuple[str, int, int]],
 ) -> Picture:
     """Draws the grid as facets of cells with one colour scale; NaN is a missing cell.
@@ -34,7 +36,7 @@ def heat_map(
         facets: Mean score `[rows, columns]` by title of the facet.
         rows: Names of the rows.
         columns: Names of the columns.
-        score: In words.
+        score: Whose means they are.
         marked: Facet, row and column of each grid point of the selected configuration.
     """
     every = np.concatenate([cells.ravel() for cells in facets.values()])
@@ -58,7 +60,9 @@ def heat_map(
         mesh = None
         for axes, title, (facet, cells) in zip(grid, titles, facets.items(), strict=True):
             mesh = axes.pcolormesh(np.ma.masked_invalid(cells), cmap=colours, norm=norm, edgecolors="none")
-            _write_cells(axes, cells, norm, framed=[(row, column) for at, row, column in marked if at == facet])
+            _write_cells(
+                axes, cells, score.metric, norm, framed=[(row, column) for at, row, column in marked if at == facet]
+            )
             axes.set_xticks(np.arange(len(columns)) + 0.5, columns, fontsize=7)
             axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
             axes.tick_params(length=0)
@@ -70,28 +74,28 @@ def heat_map(
         assert mesh is not None
         bar = figure.colorbar(mesh, cax=place, orientation="horizontal")
         bar.outline.set_visible(False)
-        bar.set_label(f"mean {score} (%)")
-        percent_axis(bar.ax, "x")
-        return finish(figure, name="heat-map", title=f"Mean {score} at every grid point")
+        bar.set_label(f"mean {score.title}{score.metric.heading}")
+        metric_axis(bar.ax, score.metric, "x")
+        return finish(figure, name="heat-map", title=f"Mean {score.title} at every grid point")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Curve:
-    """Learning curves of one configuration: training and validation accuracy `[E, S]`, either may be NaN."""
+    """Learning curves of one configuration: a metric on train and validation `[E, S]`, either may be NaN."""
 
-    row: str
-    column: str
-    axis: str
-    level: str
+    row: Level | str
+    column: Level | str
+    level: Level
     training: NDArray[np.float64]
     validation: NDArray[np.float64]
 
 
-def learning_curves(curves: Sequence[Curve], *, palette: Palette) -> Picture:
-    """Draws small multiples of accuracy by epoch: mean over seeds, with a band from smallest to largest."""
+def learning_curves(curves: Sequence[Curve], *, metric: Metric, palette: Palette) -> Picture:
+    """Draws small multiples of a metric by epoch: mean over seeds, with a band from smallest to largest."""
     rows, columns = ([*dict.fromkeys(getattr(curve, way) for curve in curves)] for way in ("row", "column"))
     titles = [broken(column, 66 // len(columns)) for column in columns]
-    labels = [f"{broken(row, 18)}\naccuracy (%)" if row else "accuracy (%)" for row in rows]
+    label = f"{metric.title}{metric.heading}"
+    labels = [f"{broken(row, 18)}\n{label}" if row else label for row in rows]
     with style():
         figure, grid = panels(
             _WIDTH if len(columns) > 1 else 4.5,
@@ -108,7 +112,7 @@ def learning_curves(curves: Sequence[Curve], *, palette: Palette) -> Picture:
             axes.autoscale(False)  # or every curve moves the limits of all panels
         for curve in curves:
             axes = grid[rows.index(curve.row), columns.index(curve.column)]
-            colour = palette.colour(curve.axis, curve.level)
+            colour = palette.colour(curve.level)
             epochs = np.arange(1, len(curve.training) + 1)
             for values, dash in ((curve.training, (0, (2, 1.2))), (curve.validation, "-")):
                 if not np.isfinite(values).all(axis=1).any():
@@ -122,20 +126,19 @@ def learning_curves(curves: Sequence[Curve], *, palette: Palette) -> Picture:
         for axes in grid.ravel():
             axes.grid(axis="y")
             axes.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
-            percent_axis(axes)
+            metric_axis(axes, metric)
         grid[0, 0].autoscale(True, axis="x")
         _limit(grid[0, 0], curves)
         for axes in grid[-1]:
             axes.set_xlabel("epoch")
-        levels = dict.fromkeys((curve.axis, curve.level) for curve in curves)
-        handles = [(Line2D([], [], color=palette.colour(*key)), broken(key[1], 22)) for key in levels]
+        levels = dict.fromkeys(curve.level for curve in curves)
+        handles = [(Line2D([], [], color=palette.colour(level)), broken(level, 22)) for level in levels]
         handles.append((Line2D([], [], color=INK, linestyle=(0, (2, 1.2))), "training"))
         if any(np.isfinite(curve.validation).any() for curve in curves):
             handles.append((Line2D([], [], color=INK), "validation"))
         legend(figure, handles, loc="lower center", ncols=min(len(handles), 5), borderaxespad=0.2)
-        return finish(
-            figure, name="curves", title="Accuracy by epoch, training and validation, with the range of the seeds"
-        )
+        title = f"{metric.title.capitalize()} by epoch, training and validation, with the range of the seeds"
+        return finish(figure, name="curves", title=title)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,13 +146,13 @@ class Cost:
     """One configuration in the picture of costs; `levels` decide marker (first axis) and colour (second)."""
 
     rank: int
-    levels: Mapping[str, str]
+    levels: Mapping[str, Level]
     score: float
     costs: Mapping[str, float]
     on_front: Mapping[str, bool]
 
 
-def cost(points: Sequence[Cost], *, labels: Mapping[str, str], score: str, palette: Palette) -> Picture:
+def cost(points: Sequence[Cost], *, labels: Mapping[str, str], score: Score, palette: Palette) -> Picture:
     """Draws score against each cost, with the Pareto front and the ranks of the configurations on it."""
     names = list(points[0].levels)
     marked, coloured = names[0], names[1] if len(names) > 1 else names[0]
@@ -160,11 +163,11 @@ def cost(points: Sequence[Cost], *, labels: Mapping[str, str], score: str, palet
             front = sorted((one.costs[key], one.score) for one in points if one.on_front[key])
             axes.plot(*zip(*front, strict=True), color=NEUTRAL, lw=1, drawstyle="steps-post", zorder=1)
             for one in points:
-                colour = palette.colour(coloured, one.levels[coloured])
+                colour = palette.colour(one.levels[coloured])
                 axes.plot(
                     one.costs[key],
                     one.score,
-                    palette.marker(marked, one.levels[marked]),
+                    palette.marker(one.levels[marked]),
                     color=colour,
                     mfc=colour if one.on_front[key] else "none",
                     markersize=5.5,
@@ -183,28 +186,30 @@ def cost(points: Sequence[Cost], *, labels: Mapping[str, str], score: str, palet
                 _logarithmic(axes, [one.costs[key] for one in points])
             axes.set_xlabel(label)
             axes.grid()
-            percent_axis(axes)
-        grid[0].set_ylabel(f"mean {score} (%)")
+            metric_axis(axes, score.metric)
+        grid[0].set_ylabel(f"mean {score.title}{score.metric.heading}")
         handles = []
         for level in _in_order(palette, marked, points):
-            marker = palette.marker(marked, level)
-            colour = palette.colour(marked, level) if marked == coloured else INK
+            marker = palette.marker(level)
+            colour = palette.colour(level) if marked == coloured else INK
             handles.append((Line2D([], [], color=colour, linestyle="", marker=marker, mfc="none"), broken(level, 22)))
         if coloured != marked:
             for level in _in_order(palette, coloured, points):
-                handles.append((Line2D([], [], color=palette.colour(coloured, level), lw=4), broken(level, 22)))
+                handles.append((Line2D([], [], color=palette.colour(level), lw=4), broken(level, 22)))
         columns = min(len(handles), 6)
         legend(figure, handles[:14], loc="lower center", ncols=columns, handlelength=1.2, borderaxespad=0.2)
-        return finish(figure, name="cost", title=f"Mean {score} against training time and parameters")
+        return finish(figure, name="cost", title=f"Mean {score.title} against training time and parameters")
 
 
-def _write_cells(axes: Axes, cells: NDArray[np.float64], norm: Normalize, framed: Collection[tuple[int, int]]) -> None:
+def _write_cells(
+    axes: Axes, cells: NDArray[np.float64], metric: Metric, norm: Normalize, framed: Collection[tuple[int, int]]
+) -> None:
     for (row, column), value in np.ndenumerate(cells):
         dark = np.isfinite(value) and norm(value) < 0.55
         axes.text(
             column + 0.5,
             row + 0.5,
-            f"{100 * value:.2f}" if np.isfinite(value) else "–",
+            metric.text(value),
             ha="center",
             va="center",
             fontsize=7.5,
@@ -249,5 +254,5 @@ def _thousands(value: float) -> str:
     return f"{value / 1e6:g} M" if value >= 1e6 else f"{value / 1e3:g} k" if value >= 1e3 else f"{value:g}"
 
 
-def _in_order(palette: Palette, axis: str, points: Sequence[Cost]) -> list[str]:
-    return sorted({one.levels[axis] for one in points}, key=lambda level: palette.position(axis, level))
+def _in_order(palette: Palette, axis: str, points: Sequence[Cost]) -> list[Level]:
+    return sorted({one.levels[axis] for one in points}, key=palette.position)

@@ -5,6 +5,8 @@ import textwrap
 import unicodedata
 from collections.abc import Iterable
 
+from sweep.axes import Level
+
 _MOST_LINES = 8
 
 
@@ -29,10 +31,17 @@ def folded(name: str, width: int = 56) -> str:
     return "\n".join(textwrap.wrap(name, width, max_lines=4, placeholder=" …", break_on_hyphens=False)) or name
 
 
-def broken(level: str, width: int = 14) -> str:
-    """Gives a long level over several lines: before what a twin adds, and after underscores."""
+def broken(level: Level | str, width: int = 14, *, cell: bool = False) -> str:
+    """Gives a long name over several lines: before what a twin adds, and after underscores.
+
+    Args:
+        level: Or any other text.
+        width: Letters of a line.
+        cell: Whether the axis is named elsewhere.
+    """
+    parts = [level] if isinstance(level, str) else [part.cell if cell else str(part) for part in level.parts]
     lines: list[str] = []
-    for number, part in enumerate(level.split(" = ")):
+    for number, part in enumerate(parts):
         line = "= " if number else ""
         for word in re.findall("[^_ ]+[_ ]*|[_ ]+", short(part)):
             if line.strip("= ") and len(line) + len(word.rstrip()) > width:

@@ -1,6 +1,6 @@
 """Pictures of scores: ranking, effects, interactions, reproduction.
 
-Scores come in [0, 1] and are shown in percent, differences in percentage points. Every function draws one picture.
+Every function draws one picture.
 """
 
 import math
@@ -12,8 +12,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from sweep.figures.drawing import BAD, GOOD, INK, NEUTRAL, Palette, Picture, finish, legend, panels, percent_axis, style
+from sweep.axes import Level
+from sweep.figures.drawing import BAD, GOOD, INK, NEUTRAL, Palette, Picture, finish, legend, metric_axis, panels, style
 from sweep.figures.labels import broken, folded, line_count, text_width
+from sweep.metrics import Metric, Score
 
 _WIDTH = 6.6
 
@@ -30,7 +32,7 @@ class Bar:
     strong: bool = True
 
 
-def ranking(bars: Sequence[Bar], *, score: str, name: str = "ranking") -> Picture:
+def ranking(bars: Sequence[Bar], *, score: Score, name: str = "ranking") -> Picture:
     """Draws means with intervals and the values of single seeds, best on top; strong ones are filled."""
     with style():
         names = [folded(bar.name) for bar in bars]
@@ -47,55 +49,55 @@ def ranking(bars: Sequence[Bar], *, score: str, name: str = "ranking") -> Pictur
         axes.set_ylim(len(bars) - 0.4, -0.6)
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel(f"{score} (%)")
-        percent_axis(axes, "x")
+        axes.set_xlabel(f"{score.title}{score.metric.heading}")
+        metric_axis(axes, score.metric, "x")
         shown = "means with 95 % intervals and single seeds" if any(math.isfinite(bar.low) for bar in bars) else "means"
         shown = shown if any(bar.values for bar in bars) else "single runs"
-        return finish(figure, name=name, title=f"Ranking by {score}, {shown}")
+        return finish(figure, name=name, title=f"Ranking by {score.title}, {shown}")
 
 
-def main_effects(effects: Mapping[str, Sequence[Bar]], *, score: str, palette: Palette) -> Picture:
-    """Draws, for each axis, the distance of every level from the mean of all levels, in percentage points."""
-    lines: list[tuple[str, Bar | None]] = []
+def main_effects(effects: Mapping[str, Mapping[Level, Bar]], *, score: Score, palette: Palette) -> Picture:
+    """Draws, for each axis, the distance of every level from the mean of all levels."""
+    lines: list[tuple[Level | str, Bar | None]] = []
     for axis, bars in effects.items():
-        lines += [(axis, None), *((axis, bar) for bar in bars)]
-    names = [broken(_value(axis, bar.name), 24) if bar else axis.replace("_", " ") for axis, bar in lines]
+        lines += [(axis.replace("_", " "), None), *bars.items()]
+    names = [level if isinstance(level, str) else broken(level, 24, cell=True) for level, _ in lines]
+    factor = score.metric.factor
     with style():
         figure, grid = panels(_WIDTH, 0.6 + 0.23 * len(lines), left=text_width(names) + 0.1, bottom=0.45)
         axes = grid[0, 0]
         axes.axvline(0, color=NEUTRAL, linewidth=0.8)
-        for y, (axis, bar) in enumerate(lines):
-            if bar is None:
+        for y, (level, bar) in enumerate(lines):
+            if bar is None or isinstance(level, str):
                 continue
-            colour = palette.colour(axis, bar.name)
+            colour = palette.colour(level)
             if math.isfinite(bar.low):
-                axes.plot([100 * bar.low, 100 * bar.high], [y, y], color=colour, linewidth=2)
-            axes.plot(100 * bar.estimate, y, palette.marker(axis, bar.name), color=colour, markersize=6)
+                axes.plot([factor * bar.low, factor * bar.high], [y, y], color=colour, linewidth=2)
+            axes.plot(factor * bar.estimate, y, palette.marker(level), color=colour, markersize=6)
         axes.set_yticks(range(len(lines)), names)
         for label, (_, bar) in zip(axes.get_yticklabels(), lines, strict=True):
             label.set_fontweight("normal" if bar else "bold")
         axes.set_ylim(len(lines) - 0.5, -0.5)
         axes.grid(axis="x")
         axes.tick_params(axis="y", length=0)
-        axes.set_xlabel(f"effect on {score} (percentage points)")
-        return finish(figure, name="effects", title=f"Effect of every level on {score}")
+        unit = score.metric.step_in_full
+        axes.set_xlabel(f"effect on {score.title}" + (f" ({unit})" if unit else ""))
+        return finish(figure, name="effects", title=f"Effect of every level on {score.title}")
 
 
-def interactions(
-    pairs: Sequence[tuple[str, str, Mapping[tuple[str, str], float]]], *, score: str, palette: Palette
-) -> Picture:
+def interactions(pairs: Sequence[Mapping[tuple[Level, Level], float]], *, score: Score, palette: Palette) -> Picture:
     """Draws, for each pair of axes, the mean at every combination: parallel lines mean no interaction.
 
     Args:
-        pairs: Axis along the panel, axis of the lines, mean by (level of the first, level of the second).
-        score: In words.
+        pairs: Mean by level along the panel and level of the line.
+        score: Whose means they are.
         palette: Of the levels.
     """
     columns = min(len(pairs), 3)
     rows = math.ceil(len(pairs) / columns)
-    legend_lines = max(sum(broken(b, 22).count("\n") + 1 for b in {b for _, b in means}) for _, _, means in pairs)
-    tick_lines = line_count(broken(_value(along, a), 10) for along, _, means in pairs for a, _ in means)
-    upright = any(len({a for a, _ in means}) > 4 for _, _, means in pairs)
+    legend_lines = max(sum(broken(b, 22).count("\n") + 1 for b in {b for _, b in means}) for means in pairs)
+    tick_lines = line_count(broken(a, 10, cell=True) for means in pairs for a, _ in means)
+    upright = any(len({a for a, _ in means}) > 4 for means in pairs)
     below = 0.3 + 0.16 * legend_lines + (0.9 if upright else 0.12 * tick_lines)
     with style():
         figure, grid = panels(
@@ -109,16 +111,16 @@ def interactions(
             gap=(below + 0.25, 0.15),
             share_y=True,
         )
-        for axes, (along, lines, means) in zip(grid.ravel(), pairs, strict=False):
-            drawn = _lines(axes, along, lines, means, palette)
+        for axes, means in zip(grid.ravel(), pairs, strict=False):
+            drawn = _lines(axes, means, score.metric, palette)
             place = (0.5, -(below - 0.02) / 1.75)
             options: dict[str, Any] = {"handlelength": 2.6, "borderpad": 0, "borderaxespad": 0}
             legend(axes, drawn, loc="lower center", bbox_to_anchor=place, **options)
         for axes in grid.ravel()[len(pairs) :]:
             axes.set_axis_off()
         for axes in grid[:, 0]:
-            axes.set_ylabel(f"mean {score} (%)")
-        return finish(figure, name="interactions", title=f"Mean {score} at every combination of two axes")
+            axes.set_ylabel(f"mean {score.title}{score.metric.heading}")
+        return finish(figure, name="interactions", title=f"Mean {score.title} at every combination of two axes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +135,7 @@ class Published:
     inside: bool | None
 
 
-def reproduction(rows: Sequence[Published]) -> Picture:
+def reproduction(rows: Sequence[Published], *, metric: Metric) -> Picture:
     """Draws the published numbers over our prediction intervals."""
     with style():
         left = text_width(row.name for row in rows) + 0.1
@@ -155,7 +157,7 @@ def reproduction(rows: Sequence[Published]) -> Picture:
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x")
         axes.set_xlabel("training accuracy in the last epoch (%)")
-        percent_axis(axes, "x")
+        metric_axis(axes, metric, "x")
         handles = [
             (Line2D([], [], color=NEUTRAL, alpha=0.55, lw=5), "our 95 % prediction interval"),
             (Line2D([], [], color=INK, linestyle="", marker="|"), "our mean"),
@@ -167,7 +169,7 @@ def reproduction(rows: Sequence[Published]) -> Picture:
 
 
 def _lines(
-    axes: Axes, along: str, lines: str, means: Mapping[tuple[str, str], float], palette: Palette
+    axes: Axes, means: Mapping[tuple[Level, Level], float], metric: Metric, palette: Palette
 ) -> list[tuple[Artist, str]]:
     """Draws a line for each level of an axis along the levels of another; gives the lines with their names."""
     xs = list(dict.fromkeys(level for level, _ in means))
@@ -176,20 +178,17 @@ def _lines(
         (line,) = axes.plot(
             range(len(xs)),
             [means.get((x, level), math.nan) for x in xs],
-            color=palette.colour(lines, level),
-            marker=palette.marker(lines, level),
-            linestyle=palette.dash(lines, level),
+            color=palette.colour(level),
+            marker=palette.marker(level),
+            linestyle=palette.dash(level),
             markersize=4.5,
         )
         drawn.append((line, broken(level, 22)))
-    names = [broken(_value(along, x), 10) for x in xs]
+    names = [broken(x, 10, cell=True) for x in xs]
     axes.set_xticks(range(len(xs)), names, rotation=0 if len(xs) <= 4 else 90)
     axes.set_xlim(-0.3, len(xs) - 0.7)
-    axes.set_title(f"{along} × {lines}".replace("_", " "))
+    along, lines = next(iter(means))
+    axes.set_title(f"{along.axis} × {lines.axis}".replace("_", " "))
     axes.grid(axis="y")
-    percent_axis(axes)
+    metric_axis(axes, metric)
     return drawn
-
-
-def _value(axis: str, level: str) -> str:
-    return level.replace(f"{axis}=", "")

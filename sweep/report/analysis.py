@@ -5,12 +5,12 @@ Axis letters: K configurations (twins once), S seeds.
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from sweep.axes import Point
 from sweep.records import State
 from sweep.report.claims import claims, confirmed_claims
 from sweep.report.confirmation import confirmation
@@ -43,9 +43,7 @@ from sweep.stats import (
     selected,
     simultaneous_intervals,
 )
-from sweep.tables import Grid, read_grid
-
-Point = Mapping[str, Any]
+from sweep.table import TIME, Grid, goodness, read_grid
 
 
 def analyse(records: State, rng: np.random.Generator) -> Analysis:
@@ -57,6 +55,10 @@ def analyse(records: State, rng: np.random.Generator) -> Analysis:
     """
     manifest, grid = records.manifest, read_grid(records)
     images = read_test_images(records, grid, [configuration for _, configuration in grid.ranked()[:MOST_SHOWN]])
+
+    def shown(point: Point) -> Point:
+        return tuple(value for axis, value in zip(manifest.axes, point, strict=True) if axis in manifest.varied)
+
     left = any(trial.trial_id not in records.done for trial in manifest.compared)
     level = spent(manifest.looks)
     findings = find(
@@ -64,13 +66,13 @@ def analyse(records: State, rng: np.random.Generator) -> Analysis:
         looks=manifest.looks,
         unfinished="the experiment is not finished" if left else "",
         test=crossed_bootstrap(images.predicted[0].correct, rng, level) if images else None,
-        pairs=[(dict(one), dict(other)) for one, other in manifest.sweep.compare],
-        baseline=dict(manifest.sweep.baseline),
+        pairs=[(shown(one), shown(other)) for one, other in manifest.sweep.compare],
+        baseline=shown(manifest.sweep.baseline) if manifest.sweep.baseline else None,
     )
     analysis = Analysis(
         **{field.name: getattr(findings, field.name) for field in dataclasses.fields(findings)},
         records=records,
-        confirmation=confirmation(records, grid.metric),
+        confirmation=confirmation(records),
         controls=controls(grid),
         twins=tuple(configuration for configuration in grid.configurations if len(configuration.points) > 1),
         reproduced=reproduced(grid) if manifest.sweep.protocol == "published" else (),
@@ -101,9 +103,13 @@ def find(
     """
     comparisons = compare(grid.goodness, LEVEL, looks=looks)
     entries = _entries(grid, comparisons, spent(looks))
-    tested = grid.scores("test_accuracy")
+    tested = grid.scores(grid.tested)
     best = comparisons.best
-    winner = selected(grid.goodness, tested, best, comparisons.in_best_set) if best is not None else None
+    winner = (
+        selected(grid.goodness, goodness(grid.metric, tested), best, comparisons.in_best_set)
+        if best is not None
+        else None
+    )
     if winner and test is None:
         test = mean_interval(tested[best], spent(looks))
     findings = Findings(
@@ -132,10 +138,10 @@ def _entries(grid: Grid, comparisons: Comparisons, level: float) -> list[Entry]:
     index = {id(configuration): k for k, configuration in enumerate(grid.configurations)}
     order = [index[id(configuration)] for _, configuration in ranked]
     intervals = simultaneous_intervals(grid.goodness, level)
-    ranks, tested = comparisons.ranks, grid.means("test_accuracy")
+    ranks, tested = comparisons.ranks, grid.means(grid.tested)
     costs = {
-        "train_time_s": np.array([configuration.mean("train_time_s") for configuration in grid.configurations]),
-        "parameters": np.array([configuration.points[0].parameters for configuration in grid.configurations]),
+        "train_time_s": np.array([configuration.mean(TIME) for configuration in grid.configurations]),
+        "parameters": np.array([configuration.parameters for configuration in grid.configurations]),
     }
     fronts = {cost: pareto_front(values, comparisons.means) for cost, values in costs.items()}
     scores = grid.scores(grid.criterion)
@@ -149,7 +155,7 @@ def _entries(grid: Grid, comparisons: Comparisons, level: float) -> list[Entry]:
             ranks=None if comparisons.cannot else (int(ranks[k, 0]), int(ranks[k, 1])),
             in_best_set=bool(comparisons.in_best_set[k]),
             p_worse=float(comparisons.p_worse[k]),
-            test_accuracy=float(tested[k]),
+            tested=float(tested[k]),
             on_front={cost: bool(front[k]) for cost, front in fronts.items()},
         )
         for k, (rank, configuration) in zip(order, ranked, strict=True)
@@ -171,13 +177,14 @@ def _corrected(test: Interval, optimism: float) -> Interval:
 
 
 def _effects(grid: Grid, level: float) -> FactorEffects:
+    names = [axis.name for axis in grid.axes]
     rows = [
         {**configuration.levels, "seed": seed, "score": score}
         for configuration, scores in zip(grid.configurations, grid.goodness, strict=True)
         for seed, score in zip(grid.seeds, scores, strict=True)
     ]
-    frame = pd.DataFrame(rows, columns=[*grid.axes, "seed", "score"])
-    effects = factor_effects(frame, list(grid.axes), "score", "seed", level)
+    frame = pd.DataFrame(rows, columns=[*names, "seed", "score"])
+    effects = factor_effects(frame, names, "score", "seed", level)
     if effects.cannot or not _flattered(grid):
         return effects
     return dataclasses.replace(
@@ -206,7 +213,7 @@ def _pairs(entries: Sequence[Entry], grid: Grid, comparisons: Comparisons) -> tu
     if len(entries) < 2:
         return ()
     named = {1: "second in the ranking"}
-    for axis in grid.axes:
+    for axis in (one.name for one in grid.axes):
         seen = {entries[0].configuration.levels[axis]}
         for place, entry in enumerate(entries[1:], start=1):
             level = entry.configuration.levels[axis]
@@ -256,11 +263,10 @@ def _baseline(grid: Grid, point: Point, comparisons: Comparisons) -> Baseline:
 
 def _place(grid: Grid, point: Point) -> tuple[str, int | None]:
     """The name of the configuration that stands for a grid point and its index, None if it is not compared."""
-    values = tuple(point[axis] for axis in grid.axes)
     for k, configuration in enumerate(grid.configurations):
-        if any(one.values == values for one in configuration.points):
+        if any(one.values == point for one in configuration.points):
             return configuration.name, k
-    return next((one.name for one in grid.points if one.values == values), " ".join(map(str, values))), None
+    return next((one.name for one in grid.points if one.values == point), " ".join(map(str, point))), None
 
 
 def _resolution(grid: Grid, comparisons: Comparisons) -> Resolution:

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from sweep.config import value_name
 from sweep.figures import Published, reproduction
 from sweep.report.document import Block, Drawing, Paragraph, Section, Table, section
 from sweep.report.findings import Analysis
@@ -104,7 +103,8 @@ def reproduction_section(analysis: Analysis) -> Section | None:
                     inside=row.inside,
                 )
                 for row in drawn
-            ]
+            ],
+            metric=analysis.metric,
         )
         caption = "Training accuracy in the last epoch: published, and the interval for one further run of ours."
         blocks.append(Drawing(picture=picture, caption=caption))
@@ -133,9 +133,9 @@ def _agreement(analysis: Analysis) -> str:
 def _controls(analysis: Analysis) -> pd.DataFrame:
     rows = []
     for control in analysis.controls:
-        others = [v for axis, v in zip(analysis.grid.axes, control.point.values, strict=True) if axis != "loss"]
+        others = [level.cell for level in control.point.levels if level.axis != "loss"]
         row = {
-            "grid point": " ".join(map(value_name, others)) or "all",
+            "grid point": " ".join(others) or "all",
             "identical seeds": f"{control.identical} of {control.compared}",
             "largest difference (points)": points(control.largest),
         }
@@ -146,10 +146,9 @@ def _controls(analysis: Analysis) -> pd.DataFrame:
 
 
 def _reproduced(analysis: Analysis) -> pd.DataFrame:
-    axes = list(analysis.grid.axes)
     words = {None: NONE, True: "inside", False: "outside"}
     return pd.DataFrame(
-        dict(zip(axes, map(value_name, row.point.values), strict=True))
+        {level.axis: level.cell for level in row.point.levels}
         | {
             "published (%)": percent(row.published),
             "ours (%)": percent(row.ours.estimate),

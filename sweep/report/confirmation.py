@@ -2,14 +2,13 @@
 
 import math
 
-from sweep.metrics import Metric
 from sweep.records import State
 from sweep.report.findings import LEVEL, Confirmation, Finalist, shown_interval
 from sweep.stats import compare, mean_interval
-from sweep.tables import Grid, read_grid
+from sweep.table import Grid, read_grid
 
 
-def confirmation(records: State, metric: Metric) -> Confirmation | None:
+def confirmation(records: State) -> Confirmation | None:
     """Reads the fresh seeds of an experiment; None if it has no finalists."""
     if not records.manifest.confirmations:
         return None
@@ -36,7 +35,7 @@ def confirm(grid: Grid, *, unfinished: bool = False) -> Confirmation:
         cannot = ""
     p_values = [math.nan] * len(grid.configurations) if first is None else comparisons.worse_than(first).tolist()
     order = sorted(range(len(grid.configurations)), key=lambda k: k != first)
-    tested = grid.scores("test_accuracy")
+    tested = grid.scores(grid.tested)
     return Confirmation(
         seeds=len(grid.seeds),
         finalists=tuple(

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sweep.config import level_name
+from sweep.axes import Level, level_name
 from sweep.figures import Picture, broken, confusion_matrix, difference_matrix, image_strip, wall
 from sweep.report.document import Block, Drawing, Paragraph, Section, Table, section
 from sweep.report.files import unused
@@ -62,7 +62,7 @@ def _difference(images: TestImages) -> Block:
         name="confusion-difference",
         title=f"Confusion of {selected.configuration.name} minus that of {baseline.configuration.name}",
     )
-    smallest = baseline.configuration.points[0].parameters < selected.configuration.points[0].parameters
+    smallest = baseline.configuration.parameters < selected.configuration.parameters
     why = "the first of the smallest models" if smallest else "the second in the ranking"
     return Drawing(
         picture=picture,
@@ -110,7 +110,7 @@ def _tables(images: TestImages) -> list[Block | None]:
 
 def _by_level(analysis: Analysis, images: TestImages) -> list[Block | None]:
     """The first of the ranking at each other level of the first axis."""
-    axis = next(iter(analysis.grid.axes))
+    axis = analysis.grid.axes[0].name
     seen = {images.predicted[0].configuration.levels[axis]}
     taken = ["best", "difference"]
     blocks: list[Block | None] = []
@@ -120,7 +120,7 @@ def _by_level(analysis: Analysis, images: TestImages) -> list[Block | None]:
             continue
         seen.add(level)
         # Of the level's own name only what every file system takes.
-        taken.append(unused(re.sub("[^A-Za-z0-9_.]+", "-", level.split(" = ")[0])[:40].strip("-"), taken))
+        taken.append(unused(re.sub("[^A-Za-z0-9_.]+", "-", str(level.first))[:40].strip("-"), taken))
         picture = confusion_matrix(
             predicted.confusion,
             target_names=images.target_names,
@@ -137,10 +137,10 @@ def _by_level(analysis: Analysis, images: TestImages) -> list[Block | None]:
 def _wall(analysis: Analysis, images: TestImages) -> Block:
     """A tile for every grid point, rows by the first axis, if that fits; else for the first of the ranking."""
     grid = analysis.grid
-    axes = list(grid.axes)
+    axes = [axis.name for axis in grid.axes]
     confusion = {point.values: one.confusion for one in images.predicted for point in one.configuration.points}
     order = [point for point in grid.points if point.values in confusion]
-    rows = [[point for point in order if point.values[0] == value] for value in grid.axes[axes[0]]]
+    rows = [[point for point in order if point.values[0] == value] for value in grid.axes[0].values]
     rows = [row for row in rows if row]
     text = "Errors only, darker is more, one scale for all"
     complete = len(images.predicted) == len(analysis.entries)
@@ -160,9 +160,9 @@ def _wall(analysis: Analysis, images: TestImages) -> Block:
     return Drawing(picture=picture, caption=f"Confusion of {which}, in the order of the ranking. {text}.")
 
 
-def _short(level: str) -> str:
+def _short(level: Level) -> str:
     """Fits under a tile; what twins join is named by the first."""
-    return broken(level.split(" = ")[0], 15) + (" =" if " = " in level else "")
+    return broken(level.first, 15) + " =" * (len(level.values) > 1)
 
 
 def _strips(images: TestImages) -> list[Block | None]:

@@ -1,8 +1,11 @@
 """Section 3: effects of levels and interactions of the axes."""
 
+from typing import cast
+
 import numpy as np
 import pandas as pd
 
+from sweep.axes import Level
 from sweep.figures import (
     Bar,
     Palette,
@@ -28,10 +31,12 @@ def effects_section(analysis: Analysis) -> Section:
     palette = Palette(analysis.grid.axes)
     blocks: list[Block | None] = []
     mains = {
-        term.factors[0]: [
-            Bar(name=str(one.levels[0]), estimate=one.effect.estimate, low=one.effect.low, high=one.effect.high)
+        term.factors[0]: {
+            cast(Level, one.levels[0]): Bar(
+                name="", estimate=one.effect.estimate, low=one.effect.low, high=one.effect.high
+            )
             for one in term.levels
-        ]
+        }
         for term in effects.effects
         if term.span is not None
     }
@@ -49,7 +54,7 @@ def effects_section(analysis: Analysis) -> Section:
         )
         small = {axis: bars for axis, bars in mains.items() if len(bars) <= _MOST_LEVELS}
         if small:
-            picture = main_effects(small, score=analysis.criterion, palette=palette)
+            picture = main_effects(small, score=analysis.grid.criterion, palette=palette)
             interval = (
                 "" if effects.cannot else " with intervals that hold together for all levels of an axis (Bonferroni)"
             )
@@ -87,8 +92,8 @@ def _spans(analysis: Analysis) -> pd.DataFrame:
         rows.append(
             {
                 "axis": term.factors[0],
-                "from": str(ordered[0].levels[0]).replace(f"{term.factors[0]}=", ""),
-                "to": str(ordered[-1].levels[0]).replace(f"{term.factors[0]}=", ""),
+                "from": cast(Level, ordered[0].levels[0]).cell,
+                "to": cast(Level, ordered[-1].levels[0]).cell,
                 "difference (points)": points(term.span.estimate),
                 "95 % interval": points_range(term.span.low, term.span.high),
                 "share of variance in this sample (%)": _share(row.share),
@@ -118,23 +123,23 @@ def _share(share: float) -> str:
 
 
 def _interactions(analysis: Analysis, palette: Palette) -> list[Block | None]:
-    axes = [axis for axis in analysis.grid.axes if len(analysis.grid.levels(axis)) > 1]
+    axes = [axis.name for axis in analysis.grid.axes if len(analysis.grid.levels(axis.name)) > 1]
     axes = [axis for axis in axes if len(analysis.grid.levels(axis)) <= _MOST_LEVELS][:4]
-    panels = []
+    panels: list[dict[tuple[Level, Level], float]] = []
     for i, along in enumerate(axes):
         for lines in axes[i + 1 :]:
             few, many = sorted((along, lines), key=lambda axis: len(analysis.grid.levels(axis)))
             x, hue = (many, few) if len(analysis.grid.levels(many)) > 6 else (along, lines)
             means = _cell_means(analysis, x, hue)
             if means:
-                panels.append((x, hue, means))
+                panels.append(means)
     if not panels:
         return []
     caption = "Least-squares means at every combination of two axes. Parallel lines: no interaction."
-    return [Drawing(picture=interactions(panels, score=analysis.criterion, palette=palette), caption=caption)]
+    return [Drawing(picture=interactions(panels, score=analysis.grid.criterion, palette=palette), caption=caption)]
 
 
-def _cell_means(analysis: Analysis, x: str, hue: str) -> dict[tuple[str, str], float]:
+def _cell_means(analysis: Analysis, x: str, hue: str) -> dict[tuple[Level, Level], float]:
     """Means of the model, by level of each of two axes: a missing grid point moves none of them."""
     found = analysis.effects.cell_means
     table = found.get((x, hue))

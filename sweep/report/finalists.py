@@ -5,11 +5,11 @@ Reads what the report reads and ranks as it ranks. Imports neither torch nor ray
 
 from dataclasses import dataclass
 
-from sweep.config import Point
+from sweep.axes import Point
 from sweep.errors import ConfigError, ExperimentError
 from sweep.records import State
 from sweep.stats import compare
-from sweep.tables import Grid, read_grid
+from sweep.table import Grid, read_grid
 
 _FEWEST, _MOST = 2, 5  # unless the user asks for another number
 
@@ -54,7 +54,7 @@ def find_finalists(records: State, count: int | None) -> Finalists:
         count = min(max(_not_told_apart(grid, records.manifest.looks), _FEWEST), _MOST, total)
     if not 1 <= count <= total:
         raise ConfigError(f"--count must be from 1 to {total}, the configurations of {name!r}; got {count}")
-    points = {trial.trial_id: tuple(trial.point.items()) for trial in records.manifest.compared}
+    points = {trial.trial_id: trial.point for trial in records.manifest.compared}
     chosen = [configuration.trained[0].trial_id for _, configuration in grid.ranked()[:count]]
     return Finalists(points=tuple(points[trial_id] for trial_id in chosen), num_seeds=len(grid.seeds))
 

@@ -14,7 +14,7 @@ from sweep.metrics import Metric
 from sweep.records import Manifest, State
 from sweep.report.images import TestImages
 from sweep.stats import Comparisons, FactorEffects, Interval, NamedPair, Winner
-from sweep.tables import Configuration, Grid, GridPoint
+from sweep.table import Configuration, Grid, GridPoint
 
 LEVEL = 0.95
 # Beyond this many configurations a reader looks at the top of the table, and at the CSV for the rest.
@@ -55,7 +55,7 @@ class Entry:
         ranks: The best and the worst rank that it may have, true of all entries at once; None if nothing can be shown.
         in_best_set: Not shown to be worse than the best.
         p_worse: Adjusted for all configurations; NaN where it cannot be given.
-        test_accuracy: Mean over the seeds.
+        tested: Mean over the seeds of the same metric on the test split.
         on_front: On the Pareto front of mean score against "train_time_s" and "parameters".
     """
 
@@ -67,7 +67,7 @@ class Entry:
     ranks: tuple[int, int] | None
     in_best_set: bool
     p_worse: float
-    test_accuracy: float
+    tested: float
     on_front: Mapping[str, bool]
 
     @property
@@ -232,7 +232,7 @@ class Findings:
     @property
     def criterion(self) -> str:
         """The score that selects, in words."""
-        return self.grid.metric.title
+        return self.grid.criterion.title
 
     @property
     def selected(self) -> Entry | None:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.metrics import ClassScores, class_scores
-from sweep.records import DoneRecord, Predictions, State
-from sweep.tables import Configuration, Grid
+from sweep.records import DoneRecord, State
+from sweep.table import Configuration, Grid
+from sweep.tasks import Arrays
+from sweep.tasks.classification import ARRAYS, ClassScores, class_scores, scores
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,26 +138,27 @@ def average_over_occurring(records: State) -> State:
 
 
 def _averaged(records: State, done: DoneRecord) -> DoneRecord:
-    confusions = records.experiment.read_predictions(done.trial_id).test_confusion
-    replicates = []
-    for replicate, confusion in zip(done.replicates, confusions, strict=True):
-        precision, recall, f1 = class_scores(confusion).macro()
-        replicates.append(dataclasses.replace(replicate, precision=precision, recall=recall, f1=f1))
-    return dataclasses.replace(done, replicates=tuple(replicates))
+    found = scores(records.experiment.read_predictions(done.trial_id, ARRAYS), "test")
+    rows = [
+        dataclasses.replace(row, values=[found[row.metric]])
+        if row.split == "test" and row.metric in ("precision", "recall", "f1")
+        else row
+        for row in done.rows
+    ]
+    return dataclasses.replace(done, rows=tuple(rows))
 
 
 def _predicted(records: State, configuration: Configuration, y_true: NDArray[np.int64], classes: int) -> Predicted:
-    read: dict[str, Predictions] = {}
+    read: dict[str, Arrays] = {}
     rows, never, confusion = [], [], np.zeros((classes, classes), dtype=np.int64)
     for replicate in configuration.trained:
         if replicate.trial_id not in read:
-            read[replicate.trial_id] = records.experiment.read_predictions(replicate.trial_id)
+            read[replicate.trial_id] = records.experiment.read_predictions(replicate.trial_id, ARRAYS)
         predictions = read[replicate.trial_id]
-        replicates = records.done[replicate.trial_id].replicates
-        if predictions.test_logits.shape != (len(replicates), len(y_true), classes):
+        if predictions["test_logits"].shape != (len(replicate.record.replicates), len(y_true), classes):
             raise ValueError(f"the predictions of {replicate.trial_id} are not of this test split")
-        rows.append(predictions.y_pred[replicate.row])
-        counts = predictions.test_confusion[replicate.row]
+        rows.append(predictions["y_pred"][replicate.row])
+        counts = predictions["test_confusion"][replicate.row]
         never.append(counts.any(axis=1) & ~counts.any(axis=0))
         confusion += counts
     y_pred = np.stack(rows)
@@ -179,7 +181,7 @@ def _baseline(predicted: Sequence[Predicted]) -> int | None:
     """The best of the smallest models; the second in the ranking if the selected one is that itself."""
     if len(predicted) < 2:
         return None
-    parameters = [one.configuration.points[0].parameters for one in predicted]
+    parameters = [one.configuration.parameters for one in predicted]
     return parameters.index(min(parameters)) or 1
 
 

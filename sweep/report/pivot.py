@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sweep.config import level_name, value_name
+from sweep.axes import level_name, value_name
 from sweep.report.document import Block, Paragraph, Table
 from sweep.report.findings import MOST_SHOWN, Analysis
 from sweep.report.formats import NONE, percent
-from sweep.tables import Grid, bold, code
+from sweep.table import Grid
+from sweep.tables import bold, code
 
 _MOST_COLUMNS = 12
 
@@ -19,15 +20,16 @@ def pivot(analysis: Analysis) -> list[Block]:
     """Mean score of every grid point, the selected configuration's in bold; of a large grid the best rows."""
     grid, selected = analysis.grid, analysis.entries[0].configuration.points
     column_axis = _column_axis(grid)
-    row_axes = [axis for axis in grid.axes if axis != column_axis]
-    columns = [level_name(column_axis, value) for value in grid.axes[column_axis]] if column_axis else []
+    values_of = {axis.name: axis.values for axis in grid.axes}
+    row_axes = [axis for axis in values_of if axis != column_axis]
+    columns = [level_name(column_axis, value) for value in values_of[column_axis]] if column_axis else []
     scores, lost = mean_scores(analysis), {one.point.values for one in grid.diverged}
     columns = columns or [f"{analysis.criterion} (%)"]
     texts: dict[tuple[str, ...], dict[str, str]] = {}
     means: dict[tuple[str, ...], dict[str, float]] = {}
     for point in grid.points:
-        levels = {axis: level_name(axis, value) for axis, value in zip(grid.axes, point.values, strict=True)}
-        values = dict(zip(grid.axes, map(value_name, point.values), strict=True))
+        levels = {axis: level_name(axis, value) for axis, value in zip(values_of, point.values, strict=True)}
+        values = dict(zip(values_of, map(value_name, point.values), strict=True))
         row, column = tuple(values[axis] for axis in row_axes), levels.get(column_axis)
         mean, seeds = scores.get(point.values, math.nan), len(point.replicates)
         text = percent(mean) + (f" (n = {seeds})" if math.isfinite(mean) and seeds < len(grid.seeds) else "")
@@ -40,7 +42,7 @@ def pivot(analysis: Analysis) -> list[Block]:
     order = list(texts) if len(texts) <= MOST_SHOWN else sorted(texts, key=lambda row: -largest[row])[:MOST_SHOWN]
     shown = [dict(zip(row_axes, row, strict=True)) | texts[row] for row in order]
     exact = [dict(zip(row_axes, row, strict=True)) | cells for row, cells in means.items()]
-    axes = " × ".join(grid.axes).replace("_", " ")
+    axes = " × ".join(values_of).replace("_", " ")
     table = Table(
         name="pivot",
         title=f"Mean {analysis.criterion} (%), {axes}; selected in bold",
@@ -60,5 +62,5 @@ def mean_scores(analysis: Analysis) -> dict[tuple[Any, ...], float]:
 
 def _column_axis(grid: Grid) -> str:
     """The last axis with few enough levels for columns; "" if there is none."""
-    few = [axis for axis, values in grid.axes.items() if len(values) <= _MOST_COLUMNS]
+    few = [axis.name for axis in grid.axes if len(axis.values) <= _MOST_COLUMNS]
     return few[-1] if few else ""

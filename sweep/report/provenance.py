@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from sweep.config import value_name
+from sweep.axes import value_name
 from sweep.records import State
 from sweep.report.document import Block, Paragraph, Section, Table, note, section
 from sweep.report.formats import duration, numbered, several
+from sweep.table import TIME
 from sweep.tables import code
 
 _MOST_FAILURES = 20
@@ -61,7 +62,7 @@ def provenance_section(records: State) -> Section:
             )
         )
     blocks.append(Paragraph(text="The sweep file, as launched:"))
-    blocks.append(Paragraph(text=_toml(manifest.sweep.to_json()), kind="code"))
+    blocks.append(Paragraph(text=_toml(manifest.sweep.tables()), kind="code"))
     blocks.append(
         note("Times are measured and differ from run to run; no other number does on the same kind of machine.")
     )
@@ -101,9 +102,8 @@ def _wall_time(records: State) -> str:
 
 
 def _training_time(records: State) -> str:
-    replicates = [replicate for record in records.done.values() for replicate in record.replicates]
-    total = sum(replicate.train_time_s for replicate in replicates)
-    return f"{duration(total)} for {several(len(replicates), 'model')}, one after the other"
+    times = [time for record in records.done.values() for time in record.final(TIME)]
+    return f"{duration(sum(times))} for {several(len(times), 'model')}, one after the other"
 
 
 def _sizes(records: State) -> str:

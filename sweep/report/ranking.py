@@ -11,6 +11,7 @@ from sweep.figures import (
     Bar,
     ranking,
 )
+from sweep.metrics import scores
 from sweep.report.detail import missing
 from sweep.report.document import Block, Drawing, Paragraph, Section, Table, note, section
 from sweep.report.findings import LEVEL, MOST_SHOWN, Analysis, Entry
@@ -23,6 +24,7 @@ from sweep.report.formats import (
     several,
     significant,
 )
+from sweep.table import TIME
 from sweep.tables import code
 
 
@@ -48,7 +50,7 @@ def ranking_section(analysis: Analysis) -> Section:
             Table(
                 name="scores",
                 title="All scores" + ", mean ± standard deviation over seeds" * (len(analysis.grid.seeds) > 1) + " (%)",
-                shown=_scores(shown),
+                shown=_scores(analysis, shown),
                 folded=True,
             ),
         ]
@@ -81,7 +83,7 @@ def _picture(analysis: Analysis, shown: Sequence[Entry]) -> Drawing:
     known = not analysis.comparisons.cannot
     bars = [
         Bar(
-            name=" ".join(_short(level) for level in entry.configuration.levels.values()),
+            name=" ".join(level.brief for level in entry.configuration.levels.values()),
             estimate=entry.score.estimate,
             low=entry.score.low,
             high=entry.score.high,
@@ -96,7 +98,7 @@ def _picture(analysis: Analysis, shown: Sequence[Entry]) -> Drawing:
     else:
         caption = f"Mean {analysis.criterion}" + (" with its 95 % interval" if known else "")
         caption += "; ticks are single seeds." + (" Filled: not distinguishable from the best." if known else "")
-    return Drawing(picture=ranking(bars, score=analysis.criterion), caption=f"{caption}{also}")
+    return Drawing(picture=ranking(bars, score=analysis.grid.criterion), caption=f"{caption}{also}")
 
 
 def _diverged(analysis: Analysis) -> list[Block | None]:
@@ -157,9 +159,9 @@ def _ranking(analysis: Analysis, shown: Sequence[Entry]) -> pd.DataFrame:
                 NONE if ranks is None else f"{ranks[0]} to {ranks[1]}" if ranks[0] < ranks[1] else (str(ranks[0]))
             )
             row["n"] = str(entry.score.n)
-        row["test accuracy (%)"] = percent(entry.test_accuracy)
+        row["test accuracy (%)"] = percent(entry.tested)
         row["parameters"] = f"{entry.parameters:,}"
-        row["training time (s)"] = significant(entry.configuration.mean("train_time_s"))
+        row["training time (s)"] = significant(entry.configuration.mean(TIME))
         if not one_seed:
             row["each seed (%)"] = " ".join(percent(score) for score in entry.scores[:10]) + (
                 " …" if len(entry.scores) > 10 else ""
@@ -169,7 +171,7 @@ def _ranking(analysis: Analysis, shown: Sequence[Entry]) -> pd.DataFrame:
 
 
 def _ranking_numbers(analysis: Analysis) -> pd.DataFrame:
-    criterion = analysis.grid.criterion
+    criterion = analysis.grid.criterion.column
     rows = []
     for entry in analysis.entries:
         low, high = entry.ranks or (math.nan, math.nan)
@@ -185,27 +187,25 @@ def _ranking_numbers(analysis: Analysis) -> pd.DataFrame:
                 "rank_high": high,
                 "may_be_best": entry.in_best_set,
                 "p_worse": entry.p_worse,
-                "test_accuracy_mean": entry.test_accuracy,
+                f"{analysis.grid.tested.column}_mean": entry.tested,
                 "parameters": entry.parameters,
-                "train_time_s": entry.configuration.mean("train_time_s"),
+                "train_time_s": entry.configuration.mean(TIME),
                 **{f"{criterion}_seed_{seed}": s for seed, s in zip(analysis.grid.seeds, entry.scores, strict=True)},
             }
         )
     return pd.DataFrame(rows)
 
 
-def _scores(shown: Sequence[Entry]) -> pd.DataFrame:
+def _scores(analysis: Analysis, shown: Sequence[Entry]) -> pd.DataFrame:
+    of_criterion = f" {analysis.metric.title}"
     columns = {
-        "train_accuracy": "training",
-        "validation_accuracy": "validation",
-        "test_accuracy": "test",
-        "precision": "precision",
-        "recall": "recall",
-        "f1": "F1",
+        one: one.title.removesuffix(of_criterion)
+        for one in scores(analysis.manifest.metrics)
+        if one.metric.listed and one.column != TIME.column
     }
     return pd.DataFrame(
         {"rank": str(entry.rank), "configuration": entry.name}
-        | {title: _spread(entry.configuration.scores(metric)) for metric, title in columns.items()}
+        | {title: _spread(entry.configuration.scores(one)) for one, title in columns.items()}
         for entry in shown
     )
 
@@ -215,8 +215,3 @@ def _spread(values: NDArray[np.float64]) -> str:
     if not len(values):
         return NONE
     return percent(float(values.mean())) + (f" ± {points(float(values.std(ddof=1)))}" if len(values) > 1 else "")
-
-
-def _short(level: str) -> str:
-    """Gives a level for a picture: of joined names the first."""
-    return level.split(" = ")[0] + (" =" if " = " in level else "")

@@ -7,10 +7,9 @@ from importlib import resources
 import numpy as np
 import pandas as pd
 
-from sweep.metrics import METRICS
 from sweep.report.findings import LEVEL, Control, Reproduced, shown_interval
 from sweep.stats import Interval, chance_of_at_least, mean_interval, prediction_interval
-from sweep.tables import Grid
+from sweep.table import Grid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,19 +43,20 @@ def agreement(rows: Sequence[Reproduced]) -> Agreement:
 
 def controls(grid: Grid) -> tuple[Control, ...]:
     """Compares cross-entropy with sparse cross-entropy wherever the grid has both."""
-    if "loss" not in grid.axes:
+    names = [axis.name for axis in grid.axes]
+    if "loss" not in names:
         return ()
-    at = list(grid.axes).index("loss")
+    at = names.index("loss")
     by_values = {point.values: point for point in grid.points}
-    published = published_accuracy() if set(grid.axes) == {"depth", "activation", "loss"} else {}
+    published = published_accuracy() if set(names) == {"depth", "activation", "loss"} else {}
     found = []
     for point in grid.points:
         sparse = by_values.get((*point.values[:at], "sparse_cross_entropy", *point.values[at + 1 :]))
         if point.values[at] != "cross_entropy" or sparse is None:
             continue
         seeds = [seed for seed in point.replicates if seed in sparse.replicates]
-        both = [(point.replicates[seed].record, sparse.replicates[seed].record) for seed in seeds]
-        differences = [abs(getattr(a, grid.criterion) - getattr(b, grid.criterion)) for a, b in both]
+        both = [(point.replicates[seed], sparse.replicates[seed]) for seed in seeds]
+        differences = [abs(a.score(grid.criterion) - b.score(grid.criterion)) for a, b in both]
         known = published.keys() >= {point.values, sparse.values}
         found.append(
             Control(
@@ -80,27 +80,28 @@ def published_accuracy() -> dict[tuple[str, ...], float]:
 
 def reproduced(grid: Grid) -> tuple[Reproduced, ...]:
     """Puts the published accuracies beside ours; nothing if the axes are others."""
-    if list(grid.axes) != ["depth", "activation", "loss"]:
+    if [axis.name for axis in grid.axes] != ["depth", "activation", "loss"]:
         return ()
     published = published_accuracy()
+    trained, tested = grid.criterion.on("train"), grid.tested
     rows = []
     for point in grid.points:
         if point.values not in published:
             continue
-        finished = [replicate.record for replicate in point.replicates.values() if not replicate.record.diverged]
-        ours = prediction_interval([record.train_accuracy for record in finished], LEVEL)
-        ours = shown_interval(ours, METRICS["train_accuracy"])
+        finished = [replicate for replicate in point.replicates.values() if not replicate.diverged]
+        ours = prediction_interval([replicate.score(trained) for replicate in finished], LEVEL)
+        ours = shown_interval(ours, trained.metric)
         value = published[point.values]
         # The published numbers are rounded to 0.01 points, so a prediction counts as hit within half of that.
         inside = None if ours.cannot else bool(ours.low - 0.00005 <= value <= ours.high + 0.00005)
-        tested = [record.test_accuracy for record in finished]
+        values = [replicate.score(tested) for replicate in finished]
         rows.append(
             Reproduced(
                 point=point,
                 published=value,
                 ours=ours,
                 inside=inside,
-                test_accuracy=float(np.mean(tested)) if tested else float("nan"),
+                test_accuracy=float(np.mean(values)) if values else float("nan"),
             )
         )
     return tuple(rows)

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
+from sweep.axes import Level
 from sweep.report.findings import LEVEL, Claim
 from sweep.stats import TermEffects
 
@@ -27,10 +29,8 @@ class Sentence:
 def extremes(term: TermEffects) -> tuple[str, str]:
     """Gives the levels of an axis with the smallest and the largest mean."""
     ordered = sorted(term.levels, key=lambda level: level.effect.estimate)
-    return (
-        str(ordered[0].levels[0]).replace(f"{term.factors[0]}=", ""),
-        str(ordered[-1].levels[0]).replace(f"{term.factors[0]}=", ""),
-    )
+    worst, best = (cast(Level, one.levels[0]).cell for one in (ordered[0], ordered[-1]))
+    return worst, best
 
 
 def carried(claims: Sequence[Claim], numbers: Numbers, *, together: str = "all comparisons together") -> str:

@@ -8,14 +8,16 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from sweep.config import AXES, value_name
+from sweep.axes import value_name
+from sweep.config import AXES
 from sweep.figures import critical_difference_diagram
 from sweep.report.document import Block, Document, Drawing, Paragraph, Section, Table, note, section
 from sweep.report.findings import MOST_SHOWN, Analysis
 from sweep.report.formats import NONE, listed, p_equals, percent, points, points_range, several
 from sweep.report.verdict import incomplete, verdict
 from sweep.stats import critical_difference
-from sweep.tables import Configuration, code, link
+from sweep.table import Configuration, goodness
+from sweep.tables import code, link
 
 
 def together(analyses: Mapping[str, Analysis]) -> Document:
@@ -47,14 +49,14 @@ def _scores(analyses: Mapping[str, Analysis]) -> Section:
         for entry in analysis.entries:
             for trial_point in _values(analysis, entry.configuration, axes):
                 row = rows.setdefault(trial_point, {})
-                test = entry.test_accuracy
+                test = entry.tested
                 row[f"{name}: {analysis.criterion} (%)"] = f"{percent(entry.score.estimate)} ({entry.rank})"
                 row[f"{name}: test accuracy (%)"] = percent(test)
                 numbers.setdefault(trial_point, {}).update(
                     {
                         f"{name}_rank": entry.rank,
-                        f"{name}_{analysis.grid.criterion}_mean": entry.score.estimate,
-                        f"{name}_test_accuracy_mean": test,
+                        f"{name}_{analysis.grid.criterion.column}_mean": entry.score.estimate,
+                        f"{name}_{analysis.grid.tested.column}_mean": test,
                     }
                 )
     levels = {values: {axis: value_name(value) for axis, value in zip(axes, values, strict=True)} for values in rows}
@@ -118,7 +120,7 @@ def _ranks(analyses: Sequence[Analysis]) -> Section:
     for analysis in one_each:
         means.append(
             {
-                values: float(analysis.metric.goodness(np.array(entry.score.estimate)))
+                values: float(goodness(analysis.metric, np.array(entry.score.estimate)))
                 for entry in analysis.entries
                 for values in _values(analysis, entry.configuration, axes)
             }
@@ -163,14 +165,16 @@ def _unlike(analyses: Sequence[Analysis]) -> str:
 
 
 def _axes(analyses: Iterable[Analysis]) -> list[str]:
-    used = {axis for analysis in analyses for axis in analysis.grid.axes}
+    used = {axis.name for analysis in analyses for axis in analysis.grid.axes}
     return [axis for axis in AXES if axis in used]
 
 
 def _values(analysis: Analysis, configuration: Configuration, axes: Sequence[str]) -> list[tuple[Any, ...]]:
     """Values of `axes` at each grid point of a configuration; an axis that does not vary has one value for all."""
-    fixed = analysis.manifest.trials[0].point
+    manifest = analysis.manifest
+    fixed = dict(zip((axis.name for axis in manifest.axes), manifest.trials[0].point, strict=True))
+    varied = [axis.name for axis in analysis.grid.axes]
     return [
-        tuple({**fixed, **dict(zip(analysis.grid.axes, point.values, strict=True))}[axis] for axis in axes)
+        tuple({**fixed, **dict(zip(varied, point.values, strict=True))}[axis] for axis in axes)
         for point in configuration.points
     ]

@@ -99,7 +99,7 @@ def _single_run(analysis: Analysis, numbers: Numbers) -> str:
 
 
 def _criterion(analysis: Analysis) -> str:
-    trained = " (on the very images it was trained with)" if analysis.metric.name == "train_accuracy" else ""
+    trained = " (on the very images it was trained with)" if analysis.grid.criterion.split == "train" else ""
     return analysis.criterion + trained
 
 

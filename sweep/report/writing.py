@@ -23,7 +23,8 @@ from sweep.report.provenance import provenance_section
 from sweep.report.ranking import ranking_section
 from sweep.report.readme import readme
 from sweep.report.verdict import incomplete, verdict
-from sweep.tables import booktabs, csv, history_table, results_table
+from sweep.table import history_table, results_table
+from sweep.tables import booktabs, csv
 
 
 def write(states: Sequence[State], out: Path) -> Path:
@@ -45,6 +46,7 @@ def write(states: Sequence[State], out: Path) -> Path:
 def document_of(analysis: Analysis) -> Document:
     """Gives the report of one experiment."""
     manifest = analysis.manifest
+    axes = " × ".join(axis.name for axis in analysis.grid.axes).replace("_", " ")
     sections = [
         _verdict_section(analysis),
         ranking_section(analysis),
@@ -58,7 +60,7 @@ def document_of(analysis: Analysis) -> Document:
     ]
     protocol = ", published protocol" if manifest.sweep.protocol == "published" else ""
     return Document(
-        title=f"{manifest.name}: {' × '.join(analysis.grid.axes).replace('_', ' ')} on {manifest.dataset.name}",
+        title=f"{manifest.name}: {axes} on {manifest.dataset.name}",
         subtitle=f"{several(len(analysis.grid.points), 'grid point')}, "
         f"{several(len(analysis.grid.seeds), 'seed')}, {several(manifest.sweep.epochs, 'epoch')}{protocol}. "
         f"Selected by {analysis.criterion}.",
