@@ -7,7 +7,7 @@ N images, C classes, E epochs.
 import hashlib
 import io
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,9 +18,9 @@ from torch import Tensor
 from sweep import metrics
 from sweep.config import TrialConfig
 from sweep.datasets import Dataset
-from sweep.engine import Engine, ReferenceEngine, TrainingImages
 from sweep.errors import ResourceError
-from sweep.losses import LOSSES
+from sweep.loops.contract import Loop, TrainingSplit
+from sweep.pieces import LOOPS, LOSSES, load
 from sweep.plan import Worker
 from sweep.records import (
     HISTORY_METRICS,
@@ -30,15 +30,12 @@ from sweep.records import (
     ReplicateRecord,
     utc_now,
 )
-from sweep.selfcheck import refusal
-from sweep.stacked import StackedEngine
-
-_ENGINES: dict[str, Callable[..., Engine]] = {"reference": ReferenceEngine, "stacked": StackedEngine}
 
 
 def describe_worker(*, num_threads: int = 1, device: str = "cpu") -> Worker:
     """Describes this process as a worker with some threads on a device: "cpu" or "cuda"."""
-    return Worker(fingerprint=fingerprint(num_threads=num_threads, device=device), not_stacked=refusal(device))
+    unfit = {name: reason for name, path in LOOPS.items() if (reason := load(path).unfit(device))}
+    return Worker(fingerprint=fingerprint(num_threads=num_threads, device=device), unfit=unfit)
 
 
 def prepare_torch(num_threads: int) -> None:
@@ -61,6 +58,11 @@ def fingerprint(*, num_threads: int, device: str) -> dict[str, Any]:
     }
 
 
+def device_like(recorded: Mapping[str, Any]) -> str:
+    """Gives the device here that is nearest to that of a fingerprint: "cpu" or "cuda"."""
+    return "cuda" if recorded.get("device", "cpu") != "cpu" and torch.cuda.is_available() else "cpu"
+
+
 class TrialRun:
     """A trial in progress; each `step` trains one epoch and leaves a checkpoint.
 
@@ -73,7 +75,7 @@ class TrialRun:
         checkpoint_every: Epochs between checkpoints.
 
     Raises:
-        ResourceError: if the trial is for the stacked engine, and that may not train here.
+        ResourceError: if the loop that the trial is for does not take it, or may not train here.
         StorageError: here and in `step`, if a file cannot be written.
     """
 
@@ -87,13 +89,16 @@ class TrialRun:
         device: str = "cpu",
         checkpoint_every: int = 1,
     ) -> None:
-        if trial.engine == "stacked" and (reason := refusal(device)):
-            raise ResourceError(f"{trial.trial_id} is for the stacked engine, which cannot be used here: {reason}")
+        loop = load(LOOPS[trial.engine])
+        if reason := loop.refuses(trial) or loop.unfit(device):
+            raise ResourceError(
+                f"{trial.trial_id} is for the {trial.engine} engine, which cannot be used here: {reason}"
+            )
         prepare_torch(num_threads)
         self._trial, self._dataset, self._experiment = trial, dataset, experiment
         self._checkpoint_every = checkpoint_every
-        self._engine = _make_engine(trial, dataset, device)
-        self._loss = LOSSES[trial.loss]
+        self._loop = _make_loop(trial, dataset, device)
+        self._loss = load(LOSSES[trial.loss])
         self._history: dict[str, list[list[float]]] = {name: [] for name in HISTORY_METRICS}
         self._train_time_s = torch.zeros(len(trial.seeds), dtype=torch.float64)
         self._validation_confusion: NDArray[np.int64] | None = None  # after the last epoch, if it was trained here
@@ -132,12 +137,12 @@ class TrialRun:
         return self._checkpoint.epoch if self._checkpoint else 0
 
     def _train_epoch(self) -> None:
-        scores = self._engine.train_epoch(self.epoch + 1)
+        scores = self._loop.train_epoch(self.epoch + 1)
         self._train_time_s += scores.train_time_s
         validation_loss, self._validation_confusion = self._score("validation")[:2]
         rows = (
             scores.loss.tolist(),
-            scores.accuracy.tolist(),
+            scores.correct.tolist(),
             validation_loss,
             [metrics.accuracy(confusion) for confusion in self._validation_confusion],
         )
@@ -152,9 +157,9 @@ class TrialRun:
             empty = torch.zeros(num_replicates, 0, num_classes)
             return [float("nan")] * num_replicates, np.zeros((num_replicates, num_classes, num_classes), int), empty
         labels = _tensor(split.labels)
-        logits = self._engine.logits(_tensor(split.images))
+        logits = self._loop.outputs(_tensor(split.images))
         losses = [self._loss(replicate, labels).item() for replicate in logits]
-        predicted = logits.argmax(2).numpy()
+        predicted = logits.max(2).indices.numpy()
         confusions = [metrics.confusion_matrix(split.labels, y_pred, num_classes) for y_pred in predicted]
         return losses, np.stack(confusions), logits
 
@@ -167,11 +172,11 @@ class TrialRun:
         with np.errstate(over="ignore"):  # a diverged replicate's logits exceed float16
             predictions = Predictions(
                 test_logits=test_logits.numpy().astype(np.float16),
-                y_pred=test_logits.argmax(2).numpy(),
+                y_pred=test_logits.max(2).indices.numpy(),
                 test_confusion=test_confusion,
                 validation_confusion=self._validation_confusion,
             )
-        parameters = self._engine.state()["parameters"]
+        parameters = self._loop.state()["parameters"]
         replicates = [
             self._replicate(index, test_losses[index], test_confusion[index], parameters[index])
             for index in range(len(self._trial.seeds))
@@ -216,7 +221,7 @@ class TrialRun:
         buffer = io.BytesIO()
         content = {
             "trial_id": self._trial.trial_id,
-            "engine_state": self._engine.state(),
+            "engine_state": self._loop.state(),
             "history": {name: torch.tensor(rows, dtype=torch.float64) for name, rows in self._history.items()},
             "train_time_s": self._train_time_s,
             "fingerprints": self._fingerprints,
@@ -227,7 +232,7 @@ class TrialRun:
     def _load(self, checkpoint: bytes) -> None:
         content = load_checkpoint(checkpoint)
         assert content["trial_id"] == self._trial.trial_id
-        self._engine.load_state(content["engine_state"])
+        self._loop.load_state(content["engine_state"])
         self._history = {name: rows.tolist() for name, rows in content["history"].items()}
         self._train_time_s = content["train_time_s"]
         self._fingerprints = [(first_epoch, dict(where)) for first_epoch, where in content["fingerprints"]]
@@ -251,19 +256,21 @@ def score_test_split(
 ) -> tuple[list[float], Tensor]:
     """Gives the test losses R and logits `[R, N, C]` of the models in a checkpoint, as `TrialRun` computes them."""
     prepare_torch(num_threads)
-    engine = _make_engine(trial, dataset, device)
-    engine.load_state(engine_state)
-    logits, labels = engine.logits(_tensor(dataset.test.images)), _tensor(dataset.test.labels)
-    return [LOSSES[trial.loss](replicate, labels).item() for replicate in logits], logits
+    loop = _make_loop(trial, dataset, device)
+    loop.load_state(engine_state)
+    logits, labels = loop.outputs(_tensor(dataset.test.images)), _tensor(dataset.test.labels)
+    loss = load(LOSSES[trial.loss])
+    return [loss(replicate, labels).item() for replicate in logits], logits
 
 
-def _make_engine(trial: TrialConfig, dataset: Dataset, device: str) -> Engine:
-    training = TrainingImages(
-        images=_tensor(dataset.train.images),
-        labels=_tensor(dataset.train.labels),
+def _make_loop(trial: TrialConfig, dataset: Dataset, device: str) -> Loop:
+    training = TrainingSplit(
+        inputs=_tensor(dataset.train.images),
+        targets=_tensor(dataset.train.labels),
         num_classes=len(dataset.target_names),
     )
-    return _ENGINES[trial.engine](trial, training, device=device)
+    loop: Loop = load(LOOPS[trial.engine]).make(trial, training, device=device)
+    return loop
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:

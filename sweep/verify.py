@@ -68,7 +68,7 @@ def retrain(experiment: Experiment, trial_id: str, *, data_dir: str | None = Non
         ConfigError: if there is no such trial.
         ExperimentError: if the trial is not finished, or its files are damaged.
     """
-    from sweep.trial import fingerprint, run_trial
+    from sweep.trial import device_like, fingerprint, run_trial
 
     state = read_state(experiment)
     manifest = state.manifest
@@ -82,7 +82,7 @@ def retrain(experiment: Experiment, trial_id: str, *, data_dir: str | None = Non
     if damages := damaged_files(experiment, recorded):
         raise ExperimentError(f"trial {trial_id}: {', '.join(damages)}; run the sweep again, which repairs it")
     first = recorded.fingerprints[0][1]
-    options: dict[str, Any] = {"num_threads": first.get("num_threads", 1), "device": _device(first)}
+    options: dict[str, Any] = {"num_threads": first.get("num_threads", 1), "device": device_like(first)}
     here = fingerprint(**options)
     moved = _changes([where for _, where in recorded.fingerprints], here)
     with tempfile.TemporaryDirectory(prefix="sweep-verify-") as folder:
@@ -147,10 +147,10 @@ def _recomputed(
     experiment: Experiment, trial: TrialConfig, record: DoneRecord, dataset: Dataset
 ) -> tuple[list[str], str]:
     """Gives the problems of the scores computed again from the weights, and in words how far they drifted elsewhere."""
-    from sweep.trial import fingerprint, score_test_split
+    from sweep.trial import device_like, fingerprint, score_test_split
 
     where = record.fingerprints[-1][1]
-    num_threads, device = where.get("num_threads", 1), _device(where)
+    num_threads, device = where.get("num_threads", 1), device_like(where)
     state = _checkpoint(experiment, record)["engine_state"]
     parameters = state["parameters"]
     problems = [
@@ -225,12 +225,6 @@ def _checkpoint(experiment: Experiment, record: DoneRecord) -> Mapping[str, Any]
 
     (file,) = [file for file in record.files if file.endswith(".pt")]
     return load_checkpoint(experiment.storage.read(f"trials/{record.trial_id}/{file}"))
-
-
-def _device(where: Mapping[str, Any]) -> str:
-    import torch
-
-    return "cuda" if where.get("device", "cpu") != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _changes(recorded: Sequence[Mapping[str, Any]], here: Mapping[str, Any]) -> str:

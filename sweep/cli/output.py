@@ -120,7 +120,7 @@ def print_plan(sweep: SweepConfig, data_dir: str | None) -> None:
     from sweep.plan import make_manifest
 
     dataset = read_dataset(sweep, None, data_dir)
-    manifest = make_manifest(sweep, dataset, name=sweep.name, command="", engine="reference", fingerprint={})
+    manifest = make_manifest(sweep, dataset, name=sweep.name, command="")
     names = [*(axis for axis in manifest.axes if AXES[axis] is str), "hidden layers"]
     table = make_table([*manifest.axes, "hidden layers", "parameters"], names=names)
     for trial in manifest.trials:

@@ -6,12 +6,10 @@
     sweep.py      the search space, and how two sweeps differ
     reading.py    TOML sweep files and `key=value` overrides
 
-Imports the standard library and `sweep.errors` only, so that it loads in milliseconds on any machine.
+Imports the standard library, `sweep.errors` and `sweep.pieces` only, so that it loads in milliseconds on any machine.
 """
 
 from sweep.config.checks import (
-    ACTIVATIONS,
-    LOSSES,
     SELECTIONS,
     check_experiment_name,
     check_trainable,
@@ -33,12 +31,10 @@ from sweep.config.trial import (
 )
 
 __all__ = [
-    "ACTIVATIONS",
     "AXES",
     "CONFIRMATION",
     "FIRST_RESERVED_SEED",
     "HIDDEN_LAYERS",
-    "LOSSES",
     "SELECTIONS",
     "Point",
     "Resources",

@@ -11,11 +11,9 @@ from typing import Any
 from sweep.config.naming import check_baseline, check_compare
 from sweep.config.trial import AXES, FIRST_RESERVED_SEED, HIDDEN_LAYERS, Resources, TrialConfig
 from sweep.errors import ConfigError, shown, unknown
+from sweep.pieces import ACTIVATIONS, LOOPS, LOSSES
 
-ACTIVATIONS = ("relu", "sigmoid", "tanh")
-LOSSES = ("cross_entropy", "sparse_cross_entropy", "hinge")
 DATASETS = ("digits", "fashion_mnist", "kmnist", "mnist")
-ENGINES = ("auto", "reference", "stacked")
 SELECTIONS = ("validation_accuracy", "train_accuracy")
 
 TOP_LEVEL_KEYS = ("name", "dataset", "epochs", "seeds", "validation_size", "selection", "engine", "protocol")
@@ -23,10 +21,11 @@ TOP_LEVEL_KEYS = ("name", "dataset", "epochs", "seeds", "validation_size", "sele
 NAMING_KEYS = ("compare", "baseline")
 NUMBER_KEYS = ("epochs", "validation_size")
 RESOURCE_KEYS = tuple(f.name for f in dataclasses.fields(Resources))
+# The grid of a sweep file that names no values: the same whatever else can be named.
 _DEFAULT_AXES: dict[str, list[Any]] = {
     "depth": list(HIDDEN_LAYERS),
-    "activation": list(ACTIVATIONS),
-    "loss": list(LOSSES),
+    "activation": ["relu", "sigmoid", "tanh"],
+    "loss": ["cross_entropy", "sparse_cross_entropy", "hinge"],
     "learning_rate": [0.001],
     "batch_size": [64],
 }
@@ -62,7 +61,7 @@ def check_tables(tables: Mapping[str, Any]) -> dict[str, Any]:
         "seeds": _check_seeds(tables.get("seeds", [0, 1, 2])),
         "validation_size": _whole(tables, "validation_size", 5000, at_least=0),
         "selection": _choice(tables, "selection", "validation_accuracy", SELECTIONS),
-        "engine": _choice(tables, "engine", "auto", ENGINES),
+        "engine": _choice(tables, "engine", "auto", ("auto", *sorted(LOOPS))),
         "protocol": _choice(tables, "protocol", "", ("", "published")),
         "resources": _check_resources(tables.get("resources", {})),
         "compare": check_compare(tables.get("compare", []), axes),
@@ -102,7 +101,7 @@ def check_trainable(trial: TrialConfig) -> None:
     Raises:
         ConfigError: if it is not.
     """
-    for kind, allowed in (("activation", ACTIVATIONS), ("loss", LOSSES), ("engine", ENGINES[1:])):
+    for kind, allowed in (("activation", ACTIVATIONS), ("loss", LOSSES), ("engine", LOOPS)):
         if getattr(trial, kind) not in allowed:
             problem = unknown(kind, getattr(trial, kind), allowed)
             raise ConfigError(f"this version of sweep cannot train {trial.trial_id}: {problem}")

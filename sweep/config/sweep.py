@@ -55,12 +55,12 @@ class SweepConfig:
         names = [name for name, _ in self.axes]
         return [dict(zip(names, values, strict=True)) for values in itertools.product(*(v for _, v in self.axes))]
 
-    def trials(self, *, dataset_sha256: str, engine: str) -> list[TrialConfig]:
+    def trials(self, *, dataset_sha256: str, engine: str = "") -> list[TrialConfig]:
         """Gives one trial per grid point.
 
         Args:
             dataset_sha256: Hash of the data set that `dataset` names.
-            engine: What `engine` stands for on this machine: reference or stacked.
+            engine: The loop that trains them, "" as long as none is chosen.
         """
         layers = dict(self.layers)
         return [
