@@ -26,6 +26,7 @@ from sweep.config import SweepConfig, TrialConfig, check_trainable
 from sweep.datasets import Dataset
 from sweep.errors import ClusterLostError, ResourceError, StorageError
 from sweep.lock import Lock
+from sweep.loops.stacked import unfit
 from sweep.plan import (
     Worker,
     check_same_confirmation,
@@ -35,7 +36,6 @@ from sweep.plan import (
     make_manifest,
 )
 from sweep.records import Experiment, Manifest, State
-from sweep.selfcheck import refusal
 from sweep.storage import Storage
 from sweep.verify import damaged_files
 
@@ -271,7 +271,7 @@ class _Run:
         with ThreadPoolExecutor(2) as pool:
             loading = pool.submit(self._load, manifest)
             if not launch.address:
-                pool.submit(refusal)
+                pool.submit(unfit)
             with cluster:
                 self._take_signals()
                 if cluster.warning:
@@ -284,11 +284,12 @@ class _Run:
                 for doubt in dataset.record.doubts:
                     display.warn(doubt)
                 worker = ask_worker(resources, num_gpus, joined=launch.address is not None)
-                engine_line = doctor.check_engine(self._sweep.engine, manifest, worker)
-                if worker.not_stacked:
+                engine_line = doctor.check_engine(self._sweep, manifest, worker)
+                new = not state
+                state = state or State(experiment=self._experiment, manifest=self._make_manifest(dataset, worker))
+                if worker.reasons(state.manifest.trials):
                     display.say(engine_line)
-                if not state:
-                    state = State(experiment=self._experiment, manifest=self._make_manifest(dataset, worker))
+                if new:
                     left = state.left
                     doctor.check_space(launch.storage, state.manifest, left)
                 self._write_before_training(state, dataset, left)
@@ -322,8 +323,7 @@ class _Run:
             dataset,
             name=self._launch.name,
             command=self._launch.command,
-            engine=worker.choose_engine(self._sweep.engine),
-            fingerprint=worker.fingerprint,
+            worker=worker,
         )
 
     def _write_before_training(self, state: State, dataset: Dataset, left: list[TrialConfig]) -> None:

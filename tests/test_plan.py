@@ -18,7 +18,7 @@ def sweep_of(*overrides: str) -> SweepConfig:
 
 
 def manifest_of(digits: Dataset, *overrides: str) -> Manifest:
-    return make_manifest(sweep_of(*overrides), digits, name="a", command="", engine="stacked", fingerprint={})
+    return make_manifest(sweep_of(*overrides), digits, name="a", command="")
 
 
 def test_a_value_that_is_close_to_another_is_added_beside_it(digits: Dataset) -> None:

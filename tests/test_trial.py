@@ -9,7 +9,7 @@ from scored import history, last
 
 from sweep.config import CONFIRMATION, TrialConfig
 from sweep.datasets import Dataset, load_dataset
-from sweep.errors import ConfigError
+from sweep.errors import ConfigError, ResourceError
 from sweep.plan import Worker
 from sweep.records import DoneRecord, Experiment
 from sweep.storage import LocalStorage
@@ -154,14 +154,28 @@ def test_a_trial_that_moved_says_where_it_was_trained(
     assert (second[0], second[1]["num_threads"]) == (2, 2)
 
 
-def test_auto_is_the_stacked_engine_here() -> None:
-    here = describe_worker()
-    assert here.choose_engine("auto") == "stacked"
-    assert here.choose_engine("reference") == "reference"
+def test_auto_is_the_stacked_engine_here(make_trial: MakeTrial) -> None:
+    here, trial = describe_worker(), make_trial()
+    assert here.assign("auto", trial).engine == "stacked"
+    assert here.assign("reference", trial).engine == "reference"
 
 
-def test_auto_is_the_reference_engine_where_the_stacked_one_cannot_be_used() -> None:
-    elsewhere = Worker(fingerprint={}, not_stacked="torch 1.0 lacks everything")
-    assert elsewhere.choose_engine("auto") == "reference"
+def test_auto_is_the_reference_engine_where_the_stacked_one_cannot_be_used(make_trial: MakeTrial) -> None:
+    elsewhere, trial = Worker(fingerprint={}, unfit={"stacked": "torch 1.0 lacks everything"}), make_trial()
+    assert elsewhere.assign("auto", trial).engine == "reference"
     with pytest.raises(ConfigError, match=r"engine=stacked cannot be used: torch 1\.0 lacks everything; use"):
-        elsewhere.choose_engine("stacked")
+        elsewhere.assign("stacked", trial)
+
+
+def test_the_stacked_engine_refuses_what_it_has_no_step_for_and_says_so(
+    experiment: Experiment, digits: Dataset, make_trial: MakeTrial
+) -> None:
+    anywhere, trial = Worker(fingerprint={}), make_trial(activation="elu")
+    assert anywhere.assign("auto", trial).engine == "reference"
+    with pytest.raises(ConfigError, match=r"engine=stacked cannot be used: .* activation elu; use"):
+        anywhere.assign("stacked", trial)
+    with pytest.raises(ResourceError, match="activation elu"):
+        TrialRun(trial, digits, experiment)
+    for loss in ("focal", "Hinge"):
+        assert anywhere.refuses("stacked", make_trial(loss=loss)) == f"it has no step written out for the loss {loss}"
+        assert anywhere.refuses("reference", make_trial(loss=loss)) == ""

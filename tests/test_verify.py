@@ -36,8 +36,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dataset,
         name="smoke",
         command="",
-        engine=describe_worker().choose_engine("auto"),
-        fingerprint=describe_worker().fingerprint,
+        worker=describe_worker(),
     )
     experiment.write_test_split(images=dataset.test_pixels, y_true=dataset.test.labels)
     experiment.write_manifest(manifest)
@@ -237,9 +236,7 @@ def test_averages_that_count_an_absent_class_as_0_as_sweep_0_1_0_did_are_no_dama
     sweep = load_sweep("smoke", [f"dataset={file}", *_WORDS[:2], "loss=hinge", "epochs=60", "validation_size=6"])
     dataset = load_dataset(str(file), validation_size=6)
     worker = describe_worker()
-    manifest = make_manifest(
-        sweep, dataset, name="e", command="", engine=worker.choose_engine("auto"), fingerprint=worker.fingerprint
-    )
+    manifest = make_manifest(sweep, dataset, name="e", command="", worker=worker)
     experiment = Experiment(LocalStorage(tmp_path / "e"))
     experiment.write_test_split(images=dataset.test_pixels, y_true=dataset.test.labels)
     experiment.write_manifest(manifest)

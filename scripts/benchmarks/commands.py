@@ -13,8 +13,8 @@ import torch
 from benchmarks.engines import measure_floor_us
 from benchmarks.values import summary
 from sweep.config import HIDDEN_LAYERS
+from sweep.loops.torch import layer_shapes
 from sweep.machine import hardware
-from sweep.models import layer_shapes
 from sweep.records import Experiment
 from sweep.storage import LocalStorage
 from sweep.table import TIME

@@ -121,7 +121,7 @@ def print_plan(sweep: SweepConfig, data_dir: str | None) -> None:
     from sweep.plan import make_manifest
 
     dataset = read_dataset(sweep, None, data_dir)
-    manifest = make_manifest(sweep, dataset, name=sweep.name, command="", engine="reference", fingerprint={})
+    manifest = make_manifest(sweep, dataset, name=sweep.name, command="")
     words = [axis.name for axis in manifest.varied if axis.scale == "nominal"]
     shown = [axis.name for axis in manifest.varied]
     table = make_table([*shown, "hidden layers", "parameters"], names=[*words, "hidden layers"])

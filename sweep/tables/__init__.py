@@ -1,4 +1,4 @@
-"""Tables as files: CSV, LaTeX and Markdown, and the marks of what stands out in a text. Imports neither torch nor ray."""
+"""Tables as files: CSV, LaTeX and Markdown, and the marks of what stands out in a text."""
 
 from sweep.tables.files import booktabs, csv, fence, latex, markdown, marked_down, numeric_columns
 from sweep.tables.marks import bold, code, link, plain, spans

@@ -251,8 +251,7 @@ def planned(folder: Path, words: Sequence[str] = WORDS) -> tuple[Manifest, Any]:
         dataset,
         name=sweep.name,
         command="",
-        engine=describe_worker().choose_engine(sweep.engine),
-        fingerprint=describe_worker().fingerprint,
+        worker=describe_worker(),
     )
     Experiment(LocalStorage(folder)).write_manifest(manifest)
     return manifest, dataset
