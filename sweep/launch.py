@@ -340,7 +340,7 @@ class _Run:
         self._experiment.storage.flush()
 
     def _train_trials(self, state: State, dataset: Dataset, left: list[TrialConfig], num_gpus: float) -> Outcome:
-        from sweep.tuning import run_trials
+        from sweep.tuning.trials import run_trials
 
         start = time.monotonic()
         self._num_left = len(left)

@@ -105,9 +105,8 @@ def test_a_trial_is_refused_before_anything_is_written(storage: LocalStorage, di
 
 @pytest.mark.usefixtures("cache")
 def test_a_worker_that_is_refused_blames_its_node_and_no_trial(storage: LocalStorage, digits: Dataset) -> None:
-    from sweep.tuning.callbacks import PassOn
     from sweep.tuning.nodes import versions
-    from sweep.tuning.trainable import GridPointTrainable
+    from sweep.tuning.trials import GridPointTrainable, PassOn
 
     experiment = Experiment(storage.folder("half_done"))
     trial = read_state(experiment).manifest.trials[-1]

@@ -14,7 +14,7 @@ from sweep.config import TrialConfig
 from sweep.datasets import Dataset
 from sweep.errors import ExperimentError, StorageError
 from sweep.lock import Lock, read_holder
-from sweep.processes import this_process
+from sweep.machine import this_process
 from sweep.records import Experiment, list_experiments, read_state
 from sweep.report import write_report
 from sweep.storage import LocalStorage, Storage, open_storage

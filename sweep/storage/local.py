@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sweep.errors import StorageError, reason
-from sweep.processes import lives, this_process
+from sweep.machine import lives, this_process
 from sweep.storage.base import ABANDONED_AFTER_S, TEMPORARY, Storage
 
 Answer = TypeVar("Answer")
