@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from sweep import display
-from sweep.config import value_name
+from sweep.axes import value_name
 from sweep.display import Lines, LiveTable, make_console, ranking
 from sweep.records import State, read_state
 from sweep.tables import read_grid
