@@ -1,13 +1,25 @@
 """Records as tables: what can be compared, data frames of it, and their files.
 
-`points` groups trials by grid point and finds twins; `frames` makes the data frames; `files` writes them as CSV,
-LaTeX and Markdown; `marks` says what stands out in a text. Imports neither torch nor ray.
+`points` groups trials by grid point and finds twins; `frames` makes the data frames; `text` writes them as CSV,
+LaTeX and Markdown, and says what stands out in a text. Imports neither torch nor ray.
 """
 
-from sweep.tables.files import booktabs, csv, fence, latex, markdown, marked_down, numeric_columns
 from sweep.tables.frames import history_table, results_table, summary_table
-from sweep.tables.marks import bold, code, link, plain, spans
 from sweep.tables.points import Configuration, Diverged, Grid, GridPoint, Replicate, make_grid, read_grid
+from sweep.tables.text import (
+    bold,
+    booktabs,
+    code,
+    csv,
+    fence,
+    latex,
+    link,
+    markdown,
+    marked_down,
+    numeric_columns,
+    plain,
+    spans,
+)
 
 __all__ = [
     "Configuration",
