@@ -93,7 +93,7 @@ def execute() -> NoReturn:
 
 
 def _path(given: Any) -> Any:
-    """Gives a path with the home folder for `~`, which shells leave after "="; each path of a command comes here."""
+    """A path with the home folder for `~`, which shells leave after "="; each path of a command comes here."""
     if not isinstance(given, str) or not given.startswith("~"):
         return given
     path = os.path.expanduser(given)
@@ -345,7 +345,7 @@ def report(names: list[str], storage: StorageOption = "experiments", out: OutOpt
 
 
 def _split(words: list[str] | None) -> tuple[str, list[str]]:
-    """Gives the sweep that is named first, or the default one, and the overrides."""
+    """The sweep that is named first, or the default one, and the overrides."""
     given = list(words or [])
     sweep_name = given.pop(0) if given and ("=" not in given[0] or given[0].lower().endswith(".toml")) else "mnist"
     return _path(sweep_name), given

@@ -117,7 +117,7 @@ def run_sweep(sweep: SweepConfig | None, launch: Launch, display: "Lines") -> Ou
 
 
 def _wanted(sweep: SweepConfig, launch: Launch, experiment: Experiment, before: State | None = None) -> State | None:
-    """Gives the state under the manifest that a run is to fulfil: as it is, extended or with a confirmation.
+    """The state under the manifest that a run is to fulfil: as it is, extended or with a confirmation.
 
     None if there is no experiment. Records that were read `before` are not read again.
     """
@@ -143,7 +143,7 @@ def _wanted(sweep: SweepConfig, launch: Launch, experiment: Experiment, before: 
 
 
 def without_damaged(state: State) -> State:
-    """Gives the state in which those trials are not finished whose files are missing or not what was written.
+    """The state in which those trials are not finished whose files are missing or not what was written.
 
     Hashes are computed where the storage does not see to that itself.
     """
@@ -171,7 +171,7 @@ def trials_left(state: State, *, only_failed: bool = False) -> list[TrialConfig]
 
 
 def resume_command(launch: Launch) -> str:
-    """Gives the exact command that goes on with an experiment."""
+    """The exact command that goes on with an experiment."""
     options = ("--storage", "--address", "--data-dir", "--out")
     values = (str(launch.storage), launch.address, launch.data_dir, launch.out)
     words = ["sweep", "resume", launch.name]
@@ -182,7 +182,7 @@ def resume_command(launch: Launch) -> str:
 
 
 def command_line(words: Sequence[str]) -> str:
-    """Gives words as a shell takes them; one that is not UTF-8, as a path may be, byte by byte, so that all is text."""
+    """Words as a shell takes them; one that is not UTF-8, as a path may be, byte by byte, so that all is text."""
     return " ".join(_quoted(word) for word in words)
 
 

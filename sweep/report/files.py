@@ -23,7 +23,7 @@ _LINE = re.compile(rf"[0-9a-f]{{64}}  ({_FILE})")
 
 
 def choose_folder(storage: Storage, names: Sequence[str], out: str | None) -> Path:
-    """Gives the folder for a report of experiments, checked to be writable and to hold nothing but a report.
+    """The folder for a report of experiments, checked to be writable and to hold nothing but a report.
 
     Without `out` it is beside the experiment, or, where nothing can be written there, in the current folder.
 
@@ -42,12 +42,12 @@ def choose_folder(storage: Storage, names: Sequence[str], out: str | None) -> Pa
 
 
 def proposed_folder(out: Path, names: Sequence[str]) -> Path:
-    """Gives the folder to write to instead of one that is somebody's own."""
+    """The folder to write to instead of one that is somebody's own."""
     return out / _joined(names)
 
 
 def folders_of(names: Sequence[str]) -> list[str]:
-    """Gives the folder that each of several experiments has below the report that compares them; none for one."""
+    """The folders of several experiments, each below the report that compares them; none for a single one."""
     folders: list[str] = []
     for name in names if len(names) > 1 else ():
         folders.append(unused(one_line(name), [*_ENTRIES, *folders]))
@@ -55,7 +55,7 @@ def folders_of(names: Sequence[str]) -> list[str]:
 
 
 def unused(name: str, taken: Iterable[str]) -> str:
-    """Gives a name that differs from those taken in more than the case: itself, or with a number behind it."""
+    """A name that differs from those taken in more than the case: itself, or with a number behind it."""
     others = {other.casefold() for other in taken}
     free, number = name, 1
     while free.casefold() in others:
@@ -91,7 +91,7 @@ def write_files(out: Path, files: Mapping[str, bytes], *, instead: Path) -> None
 
 
 def _check_ours(out: Path, paths: Iterable[str] | None = None, *, instead: Path) -> dict[str, str]:
-    """Gives the path of each line in a report's list, once nothing but ours can be replaced: of `paths`, or of them."""
+    """Refuses a folder that is no report, or where one of `paths` (or of its own) was changed; gives its list."""
     folder = LocalStorage(out)
     if not folder.list():
         return {}

@@ -52,7 +52,7 @@ def link(text: str, target: str) -> str:
 
 
 def spans(text: str) -> list[Span]:
-    """Gives the parts of a text in order, without the marks."""
+    """The parts of a text in order, without the marks."""
     parts = _SPAN.split(text)  # a text, then mark, marked text, target and the text after it, again and again
     found = [Span(parts[0])]
     for mark, marked, target, after in zip(*(parts[place::4] for place in (1, 2, 3, 4)), strict=True):
@@ -61,12 +61,12 @@ def spans(text: str) -> list[Span]:
 
 
 def plain(text: str) -> str:
-    """Gives a text without its marks."""
+    """A text without its marks."""
     return "".join(span.text for span in spans(text))
 
 
 def csv(table: pd.DataFrame) -> str:
-    """Gives a table as CSV; a missing value is empty, floats keep every bit.
+    """A table as CSV; a missing value is empty, floats keep every bit.
 
     A text that a spreadsheet would take for a formula has an apostrophe before it.
     """
@@ -78,7 +78,7 @@ def csv(table: pd.DataFrame) -> str:
 
 
 def booktabs(table: pd.DataFrame, *, caption: str) -> str:
-    """Gives a table of strings as LaTeX that needs the package `booktabs`; numbers are aligned right."""
+    """A table of strings as LaTeX that needs the package `booktabs`; numbers are aligned right."""
     columns = "".join("r" if numeric else "l" for numeric in numeric_columns(table))
     cells: list[Any] = [table.columns, *table.itertuples(index=False)]
     head, *rows = (" & ".join(latex(str(cell)) for cell in row) + r" \\" for row in cells)
@@ -88,7 +88,7 @@ def booktabs(table: pd.DataFrame, *, caption: str) -> str:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Gives a table of strings as a GitHub table; numbers are aligned right."""
+    """A table of strings as a GitHub table; numbers are aligned right."""
     from tabulate import tabulate
 
     align = ["right" if numeric else "left" for numeric in numeric_columns(table)]
@@ -100,19 +100,19 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def numeric_columns(table: pd.DataFrame) -> list[bool]:
-    """Gives for each column of strings whether all begin like a number, or say that there is none."""
+    """For each column of strings whether all begin like a number, or say that there is none."""
     columns = (table.iloc[:, place] for place in range(table.shape[1]))
     return [len(table) > 0 and all(_is_number(plain(str(cell))) for cell in column) for column in columns]
 
 
 def latex(text: str) -> str:
-    """Gives a text as LaTeX, with its special characters escaped."""
+    """A text as LaTeX, with its special characters escaped."""
     commands = {"bold": r"\textbf{%s}", "code": r"\texttt{%s}"}
     return "".join(commands.get(span.kind, "%s") % span.text.translate(_LATEX) for span in spans(text))
 
 
 def marked_down(text: str) -> str:
-    """Gives a text as Markdown, in which nothing but its marks stands out or leads anywhere."""
+    """A text as Markdown, in which nothing but its marks stands out or leads anywhere."""
     parts = []
     for span in spans(text):
         escaped = _MARKDOWN.sub(r"\\\g<0>", span.text)
@@ -128,7 +128,7 @@ def marked_down(text: str) -> str:
 
 
 def fence(text: str, shortest: int) -> str:
-    """Gives the backticks between which a text can stand whatever backticks it has."""
+    """The backticks between which a text can stand whatever backticks it has."""
     return "`" * max(shortest, *(len(run) + 1 for run in re.findall("`+", text)), 0)
 
 
