@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.config import names_data_file
-from sweep.datasets.builtin import READERS, TORCHVISION, cache_folder, idx_files
+from sweep.datasets import builtin
+from sweep.datasets.builtin import cache_folder
 from sweep.datasets.npz import read_npz
 from sweep.datasets.raw import Indices, Raw, Split, describe_values, find_doubts, validation_indices
 from sweep.errors import DatasetError, reason, unknown
@@ -72,12 +73,12 @@ def load_dataset(
     Raises:
         DatasetError: if it is not there, broken, or too small for the validation split.
     """
-    if not names_data_file(name) and name not in READERS:
-        raise DatasetError(unknown("dataset", name, READERS))
+    if not names_data_file(name) and name not in builtin.NAMES:
+        raise DatasetError(unknown("dataset", name, builtin.NAMES))
     files = data_files(name, data_dir=data_dir, file=file)
     before = file_states(files)
     try:
-        raw = read_npz(file or name) if names_data_file(name) else READERS[name](data_dir)
+        raw = read_npz(file or name) if names_data_file(name) else builtin.read(name, data_dir)
         # Of a file that was replaced meanwhile no state is kept, so that the next start computes the hash.
         states = {path: state for path, state in file_states(files).items() if before.get(path, state) == state}
         return _dataset(name, raw, validation_size, states)
@@ -89,9 +90,7 @@ def data_files(name: str, *, data_dir: str | None = None, file: str | None = Non
     """The files in which a data set could change; none for the sets that come with the package."""
     if names_data_file(name):
         return [Path(file or name)]
-    own_mnist = "MNIST" if name == "mnist" and data_dir else None
-    kind = TORCHVISION.get(name, own_mnist)
-    return idx_files(kind, data_dir) if kind else []
+    return builtin.data_files(name, data_dir) if name != "mnist" or data_dir else []
 
 
 def file_states(files: list[Path]) -> dict[str, str]:
