@@ -64,8 +64,7 @@ def load_dataset(
     """Reads a data set and splits it.
 
     Args:
-        name: mnist, fashion_mnist, kmnist, digits, or the path of an `.npz` file with the arrays x_train, y_train,
-            x_test and y_test (integer labels from 0; uint8 pixels are scaled, other numbers are taken as they are).
+        name: mnist, fashion_mnist, kmnist, digits, or the path of an `.npz` file; see `read_npz`.
         validation_size: Images taken from the training images, stratified by class; 0 for none.
         data_dir: Folder in torchvision's layout (`MNIST/raw/...`); the user's cache folder without it.
         file: Where the `.npz` file is, if not at `name`.
@@ -94,10 +93,7 @@ def data_files(name: str, *, data_dir: str | None = None, file: str | None = Non
 
 
 def file_states(files: list[Path]) -> dict[str, str]:
-    """By absolute path, a text that changes whenever a file does: its size and times, of content and of inode.
-
-    A file that is not there is left out.
-    """
+    """By absolute path of those that are there, a text that changes whenever a file does: its size and times."""
     states = {}
     for file in files:
         with contextlib.suppress(OSError):

@@ -51,8 +51,7 @@ def data_files(name: str, data_dir: str | None) -> list[Path]:
 def read(name: str, data_dir: str | None) -> Raw:
     """Reads what torchvision's class would, without torchvision, whose import takes longer than all else here.
 
-    Raises:
-        DatasetError: if a file is broken, or the data set cannot be downloaded.
+    DatasetError if a file is broken, or the data set cannot be downloaded.
     """
     if name == "digits":
         return _read_digits()
