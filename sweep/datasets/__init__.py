@@ -31,21 +31,13 @@ __all__ = ["Dataset", "Split", "cache_folder", "data_files", "file_states", "loa
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """A data set ready for training.
-
-    Attributes:
-        record: What it is and means, from all its arrays; its hash is of them as read.
-        train: Without the validation images.
-        validation: Empty if none were asked for.
-        test: As the data set defines it.
-        test_pixels: The test images for people to look at, `[N, *input_shape]` uint8.
-    """
+    """A data set ready for training; its record says what it is and means, with a hash of its arrays as read."""
 
     record: DatasetRecord
-    train: Split
-    validation: Split
+    train: Split  # without the validation images
+    validation: Split  # empty if none were asked for
     test: Split
-    test_pixels: NDArray[np.uint8]
+    test_pixels: NDArray[np.uint8]  # the test images for people to look at, [N, *input_shape]
 
     @property
     def sha256(self) -> str:

@@ -67,17 +67,15 @@ class LocalStorage(Storage):
 
         On one without hard links, which has no other way to do both at once, a reader may see half of it for a moment.
         """
-        with self._written(path, content) as (temporary, target):
+        with self._written(path, content) as (temporary, target), contextlib.suppress(FileExistsError):
             try:
                 os.link(temporary, target)
             except FileExistsError:
-                return False
+                raise
             except OSError:
-                try:
-                    _write_flushed(target, content)
-                except FileExistsError:
-                    return False
+                _write_flushed(target, content)
             return True
+        return False
 
     def entries(self, path: str) -> Iterable[str]:
         """The names in a folder; a link counts as a file, whatever it leads to."""
