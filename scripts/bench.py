@@ -27,8 +27,8 @@ from benchmarks.scale import measure_scale
 from benchmarks.values import shown, summary
 from tabulate import tabulate
 
-from sweep.config import ACTIVATIONS, LOSSES
 from sweep.machine import hardware, versions
+from sweep.pieces import ACTIVATIONS, LOSSES
 
 
 def main() -> None:

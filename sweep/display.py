@@ -73,7 +73,7 @@ class Lines:
         self.say(f"{manifest.name}: {len(left)} of {self._total} trials to train, {replicates} models{of_them}")
 
     def show(self, report: Mapping[str, Any]) -> None:
-        """Shows what has become of a trial; see `sweep.tuning.callbacks.Listener` for what a report says."""
+        """Shows what has become of a trial; see `sweep.tuning.trials.Listener` for what a report says."""
         trial_id, outcome = report["trial_id"], report["outcome"]
         if outcome == "started" and trial_id not in self._running:
             self._running.append(trial_id)

@@ -5,6 +5,7 @@ Each check gives one line, or raises the error that says what to do. Imports nei
 
 import functools
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ def examine(
     def space_line() -> str:
         if not loaded:
             raise SweepError("not checked, because the data set could not be read")
-        manifest = known() or make_manifest(sweep, loaded[0], name=name, command="", engine="reference", fingerprint={})
+        manifest = known() or make_manifest(sweep, loaded[0], name=name, command="")
         left = State(experiment=experiment, manifest=manifest).again(manifest).left
         return check_space(storage, manifest, left)
 
@@ -154,24 +155,31 @@ def compare_data(sweep: SweepConfig, manifest: Manifest, data_dir: str | None) -
     return ""
 
 
-def check_engine(asked: str, manifest: Manifest | None, worker: Worker) -> str:
-    """Says which engine trains: for an experiment the one that it was begun with, else what `asked` stands for.
+def check_engine(sweep: SweepConfig, manifest: Manifest | None, worker: Worker) -> str:
+    """Says which engines train: those that an experiment was begun with, else those that take the sweep's trials.
 
     Raises:
-        ConfigError: if the stacked engine is asked for by name and cannot be used.
+        ConfigError: if an engine is asked for by name and cannot be used.
         ResourceError: if the experiment was begun with it and it cannot be used.
     """
-    engine = manifest.trials[0].engine if manifest else worker.choose_engine(asked)
-    if manifest and engine == "stacked" and worker.not_stacked:
+    planned = [] if manifest else sweep.trials(dataset_sha256="")
+    trials = manifest.trials if manifest else [worker.assign(sweep.engine, trial) for trial in planned]
+    counts = Counter(trial.engine for trial in trials)
+    if manifest and (unfit := [engine for engine in counts if engine in worker.unfit]):
         here = versions()["torch"]
         begun = manifest.versions.get("torch", here)
         remedy = f"install torch=={begun}" if begun != here else "go on on the kind of machine that it was begun on"
         raise ResourceError(
-            f"the experiment was begun with the stacked engine, which cannot be used here ({worker.not_stacked}); "
+            f"the experiment was begun with the {unfit[0]} engine, which cannot be used here "
+            f"({worker.unfit[unfit[0]]}); "
             f"{remedy}, or give the sweep another --name"
         )
-    why = f", the stacked one is not: {worker.not_stacked}" if worker.not_stacked else ""
-    return f"the {engine} engine is used{why}"
+    used = [
+        f"the {engine} engine {'is used' if len(counts) == 1 else f'for {n} trials'}" for engine, n in counts.items()
+    ]
+    reasons = worker.reasons(trials).items()
+    why = [f"{'where ' if engine in counts else ''}the {engine} one is not: {reason}" for engine, reason in reasons]
+    return ", ".join([*used, *why])
 
 
 def check_dataset(dataset: Dataset, manifest: Manifest | None) -> str:
@@ -252,7 +260,7 @@ def _private_findings(sweep: SweepConfig, known: Callable[[], Manifest | None]) 
 
     def engine_line() -> str:
         num_gpus = share_of_gpu(resources, here, known())
-        return check_engine(sweep.engine, known(), ask_worker(resources, num_gpus, joined=False))
+        return check_engine(sweep, known(), ask_worker(resources, num_gpus, joined=False))
 
     yield finding("Ray", check_private_ray)
     yield finding("resources", lambda: check_resources(resources, here))

@@ -67,7 +67,7 @@ class StorageError(SweepError):
 
 
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
-    """Gives the message for a name that is not among `allowed`, with the nearest valid one."""
+    """The message for a name that is not among `allowed`, with the nearest valid one."""
     names = sorted(allowed)
     nearest = difflib.get_close_matches(given, names, n=1, cutoff=0.5)
     hint = f" (did you mean {nearest[0]!r}?)" if nearest else ""
@@ -75,7 +75,7 @@ def unknown(kind: str, given: str, allowed: Iterable[str]) -> str:
 
 
 def shown(value: Any) -> str:
-    """Gives what a user or a file has given as a message repeats it: as Python writes it, of a bearable length."""
+    """What a user or a file has given as a message repeats it: as Python writes it, of a bearable length."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # of a number of thousands of digits, and of endless nesting
@@ -84,7 +84,7 @@ def shown(value: Any) -> str:
 
 
 def one_line(text: str) -> str:
-    """Gives a text with escapes for what would break the line, steer the terminal or not be encoded."""
+    """A text with escapes for what would break the line, steer the terminal or not be encoded."""
     return "".join(
         character
         if character.isprintable() or unicodedata.category(character) == "Zs"
@@ -94,16 +94,16 @@ def one_line(text: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Gives in one line what an error says, without the numbers and paths that Python adds."""
+    """In one line what an error says, without the numbers and paths that Python adds."""
     said = error.strerror if isinstance(error, OSError) else None
     return " ".join((said or str(error)).split()) or type(error).__name__
 
 
 def first_line(text: object) -> str:
-    """Gives the first line of what an error says; the others often tell where, not what."""
+    """The first line of what an error says; the others often tell where, not what."""
     return str(text).strip().partition("\n")[0]
 
 
 def last_line(text: object) -> str:
-    """Gives the last line of a traceback or of what a program has printed, which says what was wrong."""
+    """The last line of a traceback or of what a program has printed, which says what was wrong."""
     return (str(text).strip().splitlines() or [""])[-1]

@@ -15,11 +15,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Any
 
 from sweep.errors import ExperimentError, StorageError
-from sweep.processes import lives, this_process
+from sweep.machine import lives, this_process
 from sweep.storage import Storage
 
 HEARTBEAT_S = 5.0
@@ -31,22 +30,17 @@ _SIZE = 512
 
 
 class Lock:
-    """Holds an experiment for this process, as a context manager.
+    """Holds an experiment's folder for this process, as a context manager.
 
-    Args:
-        storage: Of the experiment's folder.
-        on_lost: Called from the heartbeat's thread if another driver has taken the lock over.
-        say: Is told why entering takes a while, when it does.
-
-    Raises:
-        ExperimentError: on entering, if another driver that may be alive holds it; names its host and PID.
+    `on_lost` is called from the heartbeat's thread if another driver has taken the lock over; `say` is told why
+    entering takes a while, when it does. Entering raises an `ExperimentError` if another driver that may be alive
+    holds the lock.
     """
 
     def __init__(
         self, storage: Storage, on_lost: Callable[[], None], say: Callable[[str], None] = lambda text: None
     ) -> None:
-        self._storage = storage
-        self._on_lost, self._say = on_lost, say
+        self._storage, self._on_lost, self._say = storage, on_lost, say
         self._token = secrets.token_hex(8)
         self._released = threading.Event()
         self._heart = threading.Thread(target=self._beat, name="lock-heartbeat", daemon=True)
@@ -54,17 +48,13 @@ class Lock:
     def __enter__(self) -> "Lock":
         while not self._storage.create(_FILE, self._content()):
             holder = read_holder(self._storage)
-            if holder is None:
-                continue
-            if self._is_alive(holder):
-                raise ExperimentError(self._in_use(read_holder(self._storage) or holder))
-            self._set_aside(holder)
+            if holder is not None:
+                self._refuse_if_alive(holder)
+                self._set_aside(holder)
         self._heart.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *ending: object) -> None:
         self._released.set()
         self._heart.join()
         with contextlib.suppress(StorageError):  # a lock that stays is taken over; how the run ended matters more
@@ -73,22 +63,22 @@ class Lock:
                 self._storage.delete(_FILE)
 
     def _content(self) -> bytes:
-        content = json.dumps(
-            {
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
-                "process": this_process(),
-                "heartbeat": time.time(),
-                "token": self._token,
-            }
-        )
-        return content.ljust(_SIZE).encode()
+        driver = {"host": socket.gethostname(), "pid": os.getpid(), "process": this_process()}
+        return json.dumps({**driver, "heartbeat": time.time(), "token": self._token}).ljust(_SIZE).encode()
 
-    def _is_alive(self, holder: Mapping[str, Any]) -> bool:
-        alive = _known_alive(holder)
+    def _refuse_if_alive(self, holder: Mapping[str, Any]) -> None:
+        alive = lives(str(holder.get("process")))
         if alive is None:
             alive = abs(time.time() - holder.get("heartbeat", 0)) < STALE_AFTER_S or self._beats(holder)
-        return alive
+        if not alive:
+            return
+        holder = read_holder(self._storage) or holder
+        age = time.time() - holder.get("heartbeat", 0)
+        wait = f"; if it is gone, try again in {max(STALE_AFTER_S - age, 1):.0f} s"
+        raise ExperimentError(
+            f"{self._storage} is in use by process {holder.get('pid')} on {holder.get('host')} (heartbeat "
+            f"{max(age, 0):.0f} s ago); wait for it or stop it{'' if lives(str(holder.get('process'))) else wait}"
+        )
 
     def _beats(self, holder: Mapping[str, Any]) -> bool:
         self._say(f"watching for {_WATCHED_BEATS * HEARTBEAT_S:.0f} s whether the driver that left a lock here lives")
@@ -98,25 +88,15 @@ class Lock:
                 return True
         return False
 
-    def _in_use(self, holder: Mapping[str, Any]) -> str:
-        age = time.time() - holder.get("heartbeat", 0)
-        wait = f"; if it is gone, try again in {max(STALE_AFTER_S - age, 1):.0f} s"
-        return (
-            f"{self._storage} is in use by process {holder.get('pid')} on {holder.get('host')} "
-            f"(heartbeat {max(age, 0):.0f} s ago); wait for it or stop it{'' if _known_alive(holder) else wait}"
-        )
-
     def _set_aside(self, holder: Mapping[str, Any]) -> None:
         """Removes a dead driver's lock; of several that try, each checks that it moved what it had read."""
         aside = f"{_FILE}.{secrets.token_hex(4)}"
-        try:
+        with contextlib.suppress(FileNotFoundError):
             self._storage.rename(_FILE, aside)
-        except FileNotFoundError:
-            return
-        content = self._storage.read(aside)
-        if _parse(content).get("token") != holder.get("token"):
-            self._storage.create(_FILE, content)
-        self._storage.delete(aside)
+            content = self._storage.read(aside)
+            if _parse(content).get("token") != holder.get("token"):
+                self._storage.create(_FILE, content)
+            self._storage.delete(aside)
 
     def _beat(self) -> None:
         while not self._released.wait(HEARTBEAT_S):
@@ -134,10 +114,6 @@ def read_holder(storage: Storage) -> dict[str, Any] | None:
         return _parse(storage.read(_FILE))
     except FileNotFoundError:
         return None
-
-
-def _known_alive(holder: Mapping[str, Any]) -> bool | None:
-    return lives(str(holder.get("process")))
 
 
 def _parse(content: bytes) -> dict[str, Any]:

@@ -1,54 +1,42 @@
-"""What this machine gives to this process: versions, processor, CPUs and memory.
+"""This machine, as far as this process may use it; and this process, as others may know it.
 
-CPUs and memory are those within the limits of its container, cgroup or affinity. A limit of a cgroup holds for all
-that is below it, so those of every cgroup around this process count.
+A limit of a cgroup holds for all that is below it, so those of every cgroup around this process count. A PID means
+something only within one PID namespace of one running kernel: two containers count alike, and so do two machines that
+share a host name. So a process is known by its place, which is both, its PID and its start: PIDs are given again.
 """
 
+import hashlib
 import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 NOT_THERE = "none"
 _PACKAGES = ("sweep", "torch", "torchvision", "ray", "numpy", "scipy")
-_ROOT = Path("/")
 
 
-def versions() -> dict[str, str]:
-    """Versions of what the numbers may depend on, `NOT_THERE` for what is not installed."""
-    return version_reader(_PACKAGES)()
+def versions(packages: Sequence[str] = _PACKAGES) -> dict[str, str]:
+    """Versions of Python and of what the numbers may depend on, `NOT_THERE` for what is not installed."""
+    import importlib.metadata
 
-
-def version_reader(packages: Sequence[str]) -> Callable[[], dict[str, str]]:
-    """Gives what reads the versions where it is called: a local function, which travels whole to nodes without this."""
-    not_there = NOT_THERE
-
-    def read() -> dict[str, str]:
-        import importlib
-        import importlib.metadata
-        import platform
-
-        found = {"python": platform.python_version()}
-        for name in packages:
-            try:
-                if name == "sweep":  # which need not be installed to be imported
-                    module = importlib.import_module(name)
-                    found[name] = getattr(module, "__version__", str(module))  # the latter says its file
-                else:
-                    found[name] = importlib.metadata.version(name)
-            except ImportError:
-                found[name] = not_there
-        return found
-
-    return read
+    found = {"python": platform.python_version()}
+    for name in packages:
+        try:
+            if name == "sweep":  # which need not be installed to be imported
+                module = importlib.import_module(name)
+                found[name] = getattr(module, "__version__", str(module))  # the latter says its file
+            else:
+                found[name] = importlib.metadata.version(name)
+        except ImportError:
+            found[name] = NOT_THERE
+    return found
 
 
 def hardware() -> dict[str, Any]:
-    """This machine, as far as this process may use it, for people to read."""
-    names = [line.partition(":")[2].strip() for line in _lines(_ROOT / "proc/cpuinfo") if line.startswith("model name")]
+    """This machine for people to read."""
+    lines = _read(Path("/proc/cpuinfo")).splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
         "machine": platform.machine(),
         "processor": names[0] if names else platform.processor(),
@@ -58,58 +46,90 @@ def hardware() -> dict[str, Any]:
     }
 
 
-def num_cpus(root: Path = _ROOT) -> int:
-    """Gives the CPUs that this process may keep busy, at least 1; of a share of a CPU the whole part counts.
-
-    Args:
-        root: Of the file system in which `/proc` and the cgroups are looked up.
-    """
-    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limits = [float(there)]
+def num_cpus(root: Path = Path("/")) -> int:
+    """CPUs that this process may keep busy, at least 1; of a share of a CPU the whole part counts."""
+    limits = [float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)]
     for folder in _cgroups("cpu", root):
-        quota = _words(folder / "cpu.max") or _words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us")
-        if len(quota) == 2 and all(word.isdecimal() for word in quota):  # neither "max" nor -1
-            limits.append(int(quota[0]) / int(quota[1]))
+        quota, period = (_read(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period"))
+        words = (_read(folder / "cpu.max") or f"{quota} {period}").split()
+        if len(words) == 2 and all(word.isdecimal() for word in words):  # neither "max" nor -1
+            limits.append(int(words[0]) / int(words[1]))
     return max(1, int(min(limits)))
 
 
-def memory_bytes(root: Path = _ROOT) -> int:
-    """Gives the memory that this process may fill, in bytes; see `num_cpus`."""
+def memory_bytes(root: Path = Path("/")) -> int:
+    """Memory that this process may fill, in bytes."""
+    import psutil
+
     limits = [psutil.virtual_memory().total]
     for folder in _cgroups("memory", root):
-        limit = _words(folder / "memory.max") or _words(folder / "memory.limit_in_bytes")
-        limits += [int(word) for word in limit if word.isdecimal()]
+        limit = (_read(folder / "memory.max") or _read(folder / "memory.limit_in_bytes")).strip()
+        limits += [int(limit)] if limit.isdecimal() else []
     return min(limits)
 
 
+def this_process() -> str:
+    """Gives `pid-start@place`, letters that may stand in a file's name; parts that cannot be known are empty."""
+    return f"{os.getpid()}-{_start('self') or ''}@{_place()}"
+
+
+def lives(process: str) -> bool | None:
+    """Whether a process still runs, given what its `this_process` said; None if that cannot be known from here."""
+    which, _, place = process.partition("@")
+    pid, _, start = which.partition("-")
+    if not (pid.isdecimal() and start and place and place == _place()):
+        return None
+    try:
+        os.kill(int(pid), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass  # it is there, and another user's
+    now = _start(pid)
+    return None if now is None else now == start
+
+
+def _start(pid: str) -> str | None:
+    """In clock ticks after the boot, which no clock that is set changes; "" if it has ended, None if that is hidden."""
+    fields = _read(Path("/proc", pid, "stat")).rpartition(")")[2].split()
+    if not fields:
+        return None
+    return "" if fields[0] in ("Z", "X") else fields[19]  # killed, and its parent has not asked how it ended
+
+
+def _place() -> str:
+    """Names this PID namespace of this running kernel; "" if it cannot be known, or `/proc` is another namespace's."""
+    try:
+        pid, namespace = os.readlink("/proc/self"), os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+    boot = _read(Path("/proc/sys/kernel/random/boot_id")).strip()
+    return hashlib.sha256(f"{boot} {namespace}".encode()).hexdigest()[:12] if boot and pid == str(os.getpid()) else ""
+
+
 def _cgroups(controller: str, root: Path) -> Iterator[Path]:
-    """Gives the folders of the cgroups around this process that may limit it: of version 2, and of 1 for a controller.
+    """The folders of all cgroups around this process: of version 2, and of version 1 for a controller.
 
     Source: cgroups(7), proc(5). What is mounted at a place may be a part of the hierarchy, as in a container.
     """
     below = {}
-    for line in _lines(root / "proc/self/cgroup"):
+    for line in _read(root / "proc/self/cgroup").splitlines():
         _, controllers, path = line.split(":", 2)
         if not controllers or controller in controllers.split(","):
             below["cgroup" if controllers else "cgroup2"] = path
-    for line in _lines(root / "proc/self/mountinfo"):
+    for line in _read(root / "proc/self/mountinfo").splitlines():
         fields, _, of_file_system = line.partition(" - ")
         kind, _, options = of_file_system.split(" ", 2)
-        if kind not in below or (kind == "cgroup" and controller not in options.split(",")):
-            continue
-        top, mounted_at = fields.split(" ")[3:5]
-        path = os.path.relpath(below[kind], top)
-        parts = () if path.startswith("..") else Path(path).parts
-        for depth in range(len(parts) + 1):
-            yield root.joinpath(mounted_at.lstrip("/"), *parts[:depth])
+        if kind in below and (kind == "cgroup2" or controller in options.split(",")):
+            top, mounted_at = fields.split(" ")[3:5]
+            path = os.path.relpath(below[kind], top)
+            parts = () if path.startswith("..") else Path(path).parts
+            for depth in range(len(parts) + 1):
+                yield root.joinpath(mounted_at.lstrip("/"), *parts[:depth])
 
 
-def _words(file: Path) -> list[str]:
-    return " ".join(_lines(file)).split()
-
-
-def _lines(file: Path) -> list[str]:
+def _read(file: Path) -> str:
     try:
-        return file.read_text().splitlines()
-    except (OSError, UnicodeDecodeError):
-        return []
+        return file.read_text(errors="replace")
+    except OSError:
+        return ""

@@ -7,8 +7,8 @@ import dataclasses
 import itertools
 import subprocess
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from sweep.config import CONFIRMATION, FIRST_RESERVED_SEED, SweepConfig, TrialCo
 from sweep.datasets import Dataset
 from sweep.errors import ConfigError, ExperimentError
 from sweep.machine import hardware, versions
+from sweep.pieces import LOOPS, load
 from sweep.records import Manifest, utc_now
 from sweep.tasks import DEFAULT_TASK, TASKS
 
@@ -27,25 +28,46 @@ class Worker:
 
     Attributes:
         fingerprint: Torch build, CPU capability, number of threads, device.
-        not_stacked: The reason why the stacked engine cannot be used there, None if it can.
+        unfit: The loops that cannot be used there, each with the reason.
     """
 
     fingerprint: Mapping[str, Any]
-    not_stacked: str | None
+    unfit: Mapping[str, str] = field(default_factory=dict)
 
-    def choose_engine(self, asked: str) -> str:
-        """Gives the engine that `asked` (auto, reference or stacked) stands for.
+    def refuses(self, engine: str, trial: TrialConfig) -> str:
+        """Gives the reason why a loop cannot train a trial there, "" if it can."""
+        return self.unfit.get(engine, "") or str(load(LOOPS[engine]).refuses(trial))
+
+    def reasons(self, trials: Iterable[TrialConfig]) -> dict[str, str]:
+        """Gives the loops that cannot train all of some trials there, each with the first reason."""
+        found = {engine: next(filter(None, (self.refuses(engine, t) for t in trials)), "") for engine in LOOPS}
+        return {engine: reason for engine, reason in found.items() if reason}
+
+    def assign(self, asked: str, trial: TrialConfig, *, begun_with: Collection[str] = ()) -> TrialConfig:
+        """Gives the trial with the loop that trains it: that of the name, or with "auto" the first that takes it.
+
+        Args:
+            asked: auto or a name of `LOOPS`.
+            trial: Planned for any loop.
+            begun_with: The loops of its experiment, which are preferred.
 
         Raises:
-            ConfigError: if stacked is asked for by name and does not apply.
+            ConfigError: if the one that is asked for refuses.
         """
-        if asked == "stacked" and self.not_stacked:
-            raise ConfigError(f"engine=stacked cannot be used: {self.not_stacked}; use engine=reference or engine=auto")
-        return ("reference" if self.not_stacked else "stacked") if asked == "auto" else asked
+        preferred = sorted(LOOPS, key=lambda name: name not in begun_with) if asked == "auto" else [asked]
+        reasons = []
+        for engine in preferred:
+            if not (reason := self.refuses(engine, trial)):
+                return dataclasses.replace(trial, trial_id="", engine=engine)
+            reasons.append(reason)
+        raise ConfigError(f"engine={asked} cannot be used: {'; '.join(reasons)}; use engine=reference or engine=auto")
+
+
+_ANY_WORKER = Worker(fingerprint={})
 
 
 def make_manifest(
-    sweep: SweepConfig, dataset: Dataset, *, name: str, command: str, engine: str, fingerprint: Mapping[str, Any]
+    sweep: SweepConfig, dataset: Dataset, *, name: str, command: str, worker: Worker = _ANY_WORKER
 ) -> Manifest:
     """Gives the manifest of a new experiment.
 
@@ -54,20 +76,23 @@ def make_manifest(
         dataset: As loaded for it.
         name: Of the experiment.
         command: The command line, for the report.
-        engine: What `sweep.engine` stands for on this machine.
-        fingerprint: Of a worker on this machine.
+        worker: Of those that will train it; by default one that refuses nothing.
+
+    Raises:
+        ConfigError: if the engine that the sweep asks for by name cannot train it.
     """
+    trials = [worker.assign(sweep.engine, trial) for trial in sweep.trials(dataset_sha256=dataset.sha256)]
     return Manifest(
         name=name,
         sweep=dataclasses.replace(sweep, folder=None),
         task=DEFAULT_TASK,
         metrics=TASKS[DEFAULT_TASK].METRICS,
-        trials=_distinct(sweep.trials(dataset_sha256=dataset.sha256, engine=engine)),
+        trials=_distinct(trials),
         dataset=dataset.record,
         commands=(command,),
         created=utc_now(),
         versions=versions(),
-        fingerprint=fingerprint,
+        fingerprint=worker.fingerprint,
         hardware=hardware(),
         commit=_commit(),
     )
@@ -107,10 +132,12 @@ def extend_manifest(manifest: Manifest, sweep: SweepConfig, *, command: str) -> 
     for trial in manifest.compared:
         covered.setdefault(trial.point, set()).update(trial.seeds)
     added = []
-    for trial in union.trials(dataset_sha256=manifest.dataset.sha256, engine=manifest.trials[0].engine):
+    begun_with = {trial.engine for trial in manifest.trials}
+    for trial in union.trials(dataset_sha256=manifest.dataset.sha256):
         seeds = tuple(seed for seed in trial.seeds if seed not in covered.get(trial.point, ()))
         if seeds:
-            added.append(dataclasses.replace(trial, trial_id="", seeds=seeds))
+            more = dataclasses.replace(trial, seeds=seeds)
+            added.append(_ANY_WORKER.assign(union.engine, more, begun_with=begun_with))
     return dataclasses.replace(
         manifest,
         sweep=union,

@@ -8,7 +8,7 @@ import hashlib
 import io
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,22 +18,19 @@ from torch import Tensor
 
 from sweep.config import TrialConfig
 from sweep.datasets import Dataset, Split
-from sweep.engine import Engine, ReferenceEngine, TrainingImages
 from sweep.errors import ResourceError
-from sweep.losses import LOSSES
+from sweep.loops.contract import Loop, TrainingSplit
 from sweep.metrics import TRAIN_TIME, history
+from sweep.pieces import LOOPS, LOSSES, load
 from sweep.plan import Worker
 from sweep.records import DoneRecord, Experiment, ReplicateRecord, Rows, utc_now
-from sweep.selfcheck import refusal
-from sweep.stacked import StackedEngine
 from sweep.tasks import DEFAULT_TASK, TASKS
-
-_ENGINES: dict[str, Callable[..., Engine]] = {"reference": ReferenceEngine, "stacked": StackedEngine}
 
 
 def describe_worker(*, num_threads: int = 1, device: str = "cpu") -> Worker:
     """Describes this process as a worker with some threads on a device: "cpu" or "cuda"."""
-    return Worker(fingerprint=fingerprint(num_threads=num_threads, device=device), not_stacked=refusal(device))
+    unfit = {name: reason for name, path in LOOPS.items() if (reason := load(path).unfit(device))}
+    return Worker(fingerprint=fingerprint(num_threads=num_threads, device=device), unfit=unfit)
 
 
 def prepare_torch(num_threads: int) -> None:
@@ -56,6 +53,11 @@ def fingerprint(*, num_threads: int, device: str) -> dict[str, Any]:
     }
 
 
+def device_like(recorded: Mapping[str, Any]) -> str:
+    """Gives the device here that is nearest to that of a fingerprint: "cpu" or "cuda"."""
+    return "cuda" if recorded.get("device", "cpu") != "cpu" and torch.cuda.is_available() else "cpu"
+
+
 class TrialRun:
     """A trial in progress; each `step` trains one epoch and leaves a checkpoint.
 
@@ -68,7 +70,7 @@ class TrialRun:
         checkpoint_every: Epochs between checkpoints.
 
     Raises:
-        ResourceError: if the trial is for the stacked engine, and that may not train here.
+        ResourceError: if the loop that the trial is for does not take it, or may not train here.
         StorageError: here and in `step`, if a file cannot be written.
     """
 
@@ -82,12 +84,15 @@ class TrialRun:
         device: str = "cpu",
         checkpoint_every: int = 1,
     ) -> None:
-        if trial.engine == "stacked" and (reason := refusal(device)):
-            raise ResourceError(f"{trial.trial_id} is for the stacked engine, which cannot be used here: {reason}")
+        loop = load(LOOPS[trial.engine])
+        if reason := loop.refuses(trial) or loop.unfit(device):
+            raise ResourceError(
+                f"{trial.trial_id} is for the {trial.engine} engine, which cannot be used here: {reason}"
+            )
         prepare_torch(num_threads)
         self._trial, self._dataset, self._experiment = trial, dataset, experiment
         self._checkpoint_every = checkpoint_every
-        self._engine = _make_engine(trial, dataset, device)
+        self._loop = _make_loop(trial, dataset, device)
         self._task = TASKS[DEFAULT_TASK]
         self._history: dict[tuple[str, str], list[list[float]]] = {}  # by split and metric, a row an epoch
         self._train_time_s = torch.zeros(len(trial.seeds), dtype=torch.float64)
@@ -128,13 +133,13 @@ class TrialRun:
         return self._checkpoint.epoch if self._checkpoint else 0
 
     def _train_epoch(self) -> None:
-        scores = self._engine.train_epoch(self.epoch + 1)
+        scores = self._loop.train_epoch(self.epoch + 1)
         self._train_time_s += scores.train_time_s
         losses, self._validation_outputs = self._outputs("validation")
         validation = self._task.scores(self._predictions("validation", self._validation_outputs), "validation")
         for where, row in {
             ("train", "loss"): scores.loss.tolist(),
-            ("train", self._task.WHILE_TRAINING): scores.accuracy.tolist(),
+            ("train", self._task.WHILE_TRAINING): scores.correct.tolist(),
             ("validation", "loss"): losses,
             **{("validation", metric): row for metric, row in validation.items()},
         }.items():
@@ -145,7 +150,7 @@ class TrialRun:
         split, num_replicates = getattr(self._dataset, split_name), len(self._trial.seeds)
         if not len(split.labels):
             return [math.nan] * num_replicates, torch.zeros(num_replicates, 0, len(self._dataset.target_names))
-        return _score(self._engine, self._trial, split)
+        return _score(self._loop, self._trial, split)
 
     def _predictions(self, split_name: str, outputs: Tensor) -> dict[str, NDArray[Any]]:
         targets = getattr(self._dataset, split_name).labels
@@ -177,7 +182,7 @@ class TrialRun:
         self._experiment.write_done(record)
 
     def _replicates(self) -> tuple[ReplicateRecord, ...]:
-        losses, parameters = np.array(self._history["train", "loss"]), self._engine.state()["parameters"]
+        losses, parameters = np.array(self._history["train", "loss"]), self._loop.state()["parameters"]
         return tuple(
             ReplicateRecord(
                 seed=seed,
@@ -191,7 +196,7 @@ class TrialRun:
         buffer = io.BytesIO()
         content = {
             "trial_id": self._trial.trial_id,
-            "engine_state": self._engine.state(),
+            "engine_state": self._loop.state(),
             "rows": [(*where, torch.tensor(rows, dtype=torch.float64)) for where, rows in self._history.items()],
             "train_time_s": self._train_time_s,
             "fingerprints": self._fingerprints,
@@ -205,7 +210,7 @@ class TrialRun:
         if "rows" not in content:  # of sweep 0.1.0: the trial starts again, with the same bits
             self._checkpoint = None
             return
-        self._engine.load_state(content["engine_state"])
+        self._loop.load_state(content["engine_state"])
         self._history = {(split, metric): rows.tolist() for split, metric, rows in content["rows"]}
         self._train_time_s = content["train_time_s"]
         self._fingerprints = [(first_epoch, dict(where)) for first_epoch, where in content["fingerprints"]]
@@ -229,9 +234,9 @@ def score_test_split(
 ) -> tuple[list[float], NDArray[Any]]:
     """Gives the test losses R and outputs `[R, N, C]` of the models in a checkpoint, as `TrialRun` computes them."""
     prepare_torch(num_threads)
-    engine = _make_engine(trial, dataset, device)
-    engine.load_state(engine_state)
-    losses, outputs = _score(engine, trial, dataset.test)
+    loop = _make_loop(trial, dataset, device)
+    loop.load_state(engine_state)
+    losses, outputs = _score(loop, trial, dataset.test)
     return losses, outputs.numpy()
 
 
@@ -240,9 +245,10 @@ def hash_of(parameters: Tensor) -> str:
     return hashlib.sha256(parameters.contiguous().numpy().tobytes()).hexdigest()
 
 
-def _score(engine: Engine, trial: TrialConfig, split: Split) -> tuple[list[float], Tensor]:
-    outputs, targets = engine.logits(_tensor(split.images)), _tensor(split.labels)
-    return [LOSSES[trial.loss](replicate, targets).item() for replicate in outputs], outputs
+def _score(loop: Loop, trial: TrialConfig, split: Split) -> tuple[list[float], Tensor]:
+    outputs, targets = loop.outputs(_tensor(split.images)), _tensor(split.labels)
+    loss = load(LOSSES[trial.loss])
+    return [loss(replicate, targets).item() for replicate in outputs], outputs
 
 
 def _rows(where: tuple[str, str], epochs: tuple[int, ...], values: list[list[float]]) -> Rows:
@@ -250,13 +256,14 @@ def _rows(where: tuple[str, str], epochs: tuple[int, ...], values: list[list[flo
     return Rows(split=split, metric=metric, epochs=epochs, values=values)
 
 
-def _make_engine(trial: TrialConfig, dataset: Dataset, device: str) -> Engine:
-    training = TrainingImages(
-        images=_tensor(dataset.train.images),
-        labels=_tensor(dataset.train.labels),
+def _make_loop(trial: TrialConfig, dataset: Dataset, device: str) -> Loop:
+    training = TrainingSplit(
+        inputs=_tensor(dataset.train.images),
+        targets=_tensor(dataset.train.labels),
         num_classes=len(dataset.target_names),
     )
-    return _ENGINES[trial.engine](trial, training, device=device)
+    loop: Loop = load(LOOPS[trial.engine]).make(trial, training, device=device)
+    return loop
 
 
 def _tensor(array: NDArray[Any]) -> Tensor:

@@ -69,7 +69,7 @@ def retrain(experiment: Experiment, trial_id: str, *, data_dir: str | None = Non
         ConfigError: if there is no such trial.
         ExperimentError: if the trial is not finished, or its files are damaged.
     """
-    from sweep.trial import fingerprint, run_trial
+    from sweep.trial import device_like, fingerprint, run_trial
 
     state = read_state(experiment)
     manifest = state.manifest
@@ -83,7 +83,7 @@ def retrain(experiment: Experiment, trial_id: str, *, data_dir: str | None = Non
     if damages := damaged_files(experiment, recorded):
         raise ExperimentError(f"trial {trial_id}: {', '.join(damages)}; run the sweep again, which repairs it")
     first = recorded.fingerprints[0][1]
-    options: dict[str, Any] = {"num_threads": first.get("num_threads", 1), "device": _device(first)}
+    options: dict[str, Any] = {"num_threads": first.get("num_threads", 1), "device": device_like(first)}
     here = fingerprint(**options)
     moved = _changes([where for _, where in recorded.fingerprints], here)
     with tempfile.TemporaryDirectory(prefix="sweep-verify-") as folder:
@@ -147,11 +147,11 @@ def _trial_line(state: State, trial: TrialConfig, dataset: Dataset | None) -> st
 
 def _recomputed(state: State, trial: TrialConfig, record: DoneRecord, dataset: Dataset) -> tuple[list[str], str]:
     """Gives the problems of the scores computed again from the weights, and in words how far they drifted elsewhere."""
-    from sweep.trial import fingerprint, hash_of, score_test_split
+    from sweep.trial import device_like, fingerprint, hash_of, score_test_split
 
     manifest, task = state.manifest, state.manifest.predicts
     where = record.fingerprints[-1][1]
-    num_threads, device = where.get("num_threads", 1), _device(where)
+    num_threads, device = where.get("num_threads", 1), device_like(where)
     weights = _weights(state.experiment, record)
     problems = [
         f"the parameters of seed {replicate.seed} are not those recorded"
@@ -214,12 +214,6 @@ def _weights(experiment: Experiment, record: DoneRecord) -> Mapping[str, Any]:
         "engine_state"
     ]
     return state
-
-
-def _device(where: Mapping[str, Any]) -> str:
-    import torch
-
-    return "cuda" if where.get("device", "cpu") != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _changes(recorded: Sequence[Mapping[str, Any]], here: Mapping[str, Any]) -> str:

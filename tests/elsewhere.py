@@ -12,7 +12,7 @@ NAMESPACE = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 AS_SOMEBODY = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
 AS_SOMEBODY += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
 
-_SAY = "import sys; from sweep.processes import this_process; print(this_process(), flush=True); sys.stdin.read()"
+_SAY = "import sys; from sweep.machine import this_process; print(this_process(), flush=True); sys.stdin.read()"
 
 
 def allowed(*words: str) -> bool:

@@ -113,7 +113,8 @@ def test_a_whole_sweep_prints_a_line_for_each_trial_and_writes_the_report(smoke_
     with (smoke_folder / "experiments" / "smoke" / "report" / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
-        "trial_id", "depth", "activation", "loss", "seed", "train_accuracy", "validation_accuracy",
+        "trial_id", "depth", "activation", "loss", "learning_rate", "batch_size", "seed", "train_accuracy",
+        "validation_accuracy",
         "test_accuracy", "precision", "recall", "f1", "train_time_s",
     ]  # fmt: skip
     assert len(rows) == 27
@@ -121,7 +122,8 @@ def test_a_whole_sweep_prints_a_line_for_each_trial_and_writes_the_report(smoke_
     with (smoke_folder / "experiments" / "smoke" / "report" / "history.csv").open() as file:
         history = list(csv.DictReader(file))
     assert list(history[0]) == [
-        "trial_id", "depth", "activation", "loss", "seed", "epoch", "train_loss", "train_accuracy",
+        "trial_id", "depth", "activation", "loss", "learning_rate", "batch_size", "seed", "epoch", "train_loss",
+        "train_accuracy",
         "validation_loss", "validation_accuracy",
     ]  # fmt: skip
     assert len(history) == 27 * 2

@@ -15,7 +15,7 @@ from own_data import write_idx_files
 from sklearn.datasets import load_digits
 
 from sweep.datasets import data_files, file_states, load_dataset, validation_indices
-from sweep.datasets.idx import unpack
+from sweep.datasets.builtin import unpack
 from sweep.errors import DatasetError
 
 

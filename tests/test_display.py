@@ -11,10 +11,10 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from sweep import display
-from sweep.config import value_name
+from sweep.axes import value_name
 from sweep.display import Lines, LiveTable, make_console, ranking
 from sweep.records import State, read_state
-from sweep.tables import read_grid
+from sweep.table import read_grid
 
 WIDTHS = (44, 50, 60, 80, 200)
 LONG = "a_rather_descriptive_name_of_a_depth_0"

@@ -31,7 +31,7 @@ from sweep.storage import LocalStorage
 def manifest() -> Manifest:
     sweep = load_sweep("smoke")
     dataset = load_dataset("digits", validation_size=200)
-    return make_manifest(sweep, dataset, name="smoke", command="", engine="reference", fingerprint={})
+    return make_manifest(sweep, dataset, name="smoke", command="")
 
 
 def checked(tmp_path: Path, *overrides: str) -> dict[str, Finding]:
@@ -88,7 +88,7 @@ def on_file(dataset: str, folder: str | None, files: Sequence[Path] = ()) -> tup
     """A sweep on a file, and the manifest of an experiment that was made with `files`, the first of them read."""
     sweep = dataclasses.replace(load_sweep("smoke", [f"dataset={dataset}", "validation_size=4"]), folder=folder)
     read = load_dataset(str(files[0]), validation_size=4) if files else load_dataset("digits", validation_size=4)
-    manifest = make_manifest(sweep, read, name="e", command="", engine="reference", fingerprint={})
+    manifest = make_manifest(sweep, read, name="e", command="")
     record = dataclasses.replace(manifest.dataset, name=dataset, files=file_states(list(files)))
     return sweep, dataclasses.replace(manifest, dataset=record)
 
@@ -156,7 +156,7 @@ def test_downloaded_data_of_a_finished_experiment_are_compared_and_not_downloade
     write_idx_files(tmp_path)
     read = load_dataset("fashion_mnist", validation_size=10, data_dir=str(tmp_path))
     sweep = load_sweep("smoke", ["dataset=fashion_mnist", "validation_size=10"])
-    manifest = make_manifest(sweep, read, name="e", command="", engine="reference", fingerprint={})
+    manifest = make_manifest(sweep, read, name="e", command="")
     assert compare_data(sweep, manifest, str(tmp_path)) == ""
     file = tmp_path / "FashionMNIST" / "raw" / "t10k-labels-idx1-ubyte"
     file.write_bytes(file.read_bytes()[:-1] + b"\0")

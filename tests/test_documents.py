@@ -17,7 +17,7 @@ import pytest
 import typer
 from command import SECRETS
 
-from sweep.cli.verbs import app
+from sweep.cli import app
 from sweep.datasets import Dataset
 
 ROOT = Path(__file__).parent.parent

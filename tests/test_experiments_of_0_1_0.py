@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from command import run_command
+from scored import last
 
 from sweep.records import Experiment, read_state
 from sweep.storage import LocalStorage
@@ -42,8 +43,8 @@ def scores(folder: Path, name: str) -> dict[str, list[dict[str, object]]]:
     """What `uninterrupted.json` holds, of the trials that are finished."""
     return {
         trial_id: [
-            {key: getattr(replicate, key) for key in ("seed", "test_accuracy", "parameters_sha256")}
-            for replicate in record.replicates
+            {"seed": replicate.seed, "test_accuracy": value, "parameters_sha256": replicate.parameters_sha256}
+            for replicate, value in zip(record.replicates, last(record, "test_accuracy"), strict=True)
         ]
         for trial_id, record in read_state(experiment(folder, name)).done.items()
     }

@@ -26,7 +26,7 @@ import torch
 from hypothesis import HealthCheck, Phase, assume, example, given, settings
 from hypothesis import strategies as st
 
-from sweep.cli.entry import execute
+from sweep.cli import execute
 
 # Warnings are no tracebacks.
 pytestmark = pytest.mark.filterwarnings("default")

@@ -53,8 +53,7 @@ def finish(sweep: SweepConfig, launch: Launch, file: Path, *, known: bool = True
         dataset,
         name=launch.name,
         command="",
-        engine=worker.choose_engine("auto"),
-        fingerprint=worker.fingerprint,
+        worker=worker,
     )
     if not known:
         old = {"values": "", "target_counts": {}, "doubts": (), "files": {}}

@@ -17,7 +17,7 @@ from elsewhere import NAMESPACE, needs_namespaces, running
 from sweep import lock as locks
 from sweep.errors import ExperimentError
 from sweep.lock import STALE_AFTER_S, Lock, read_holder
-from sweep.processes import this_process
+from sweep.machine import this_process
 from sweep.storage import LocalStorage, Storage
 
 

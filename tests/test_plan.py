@@ -18,7 +18,7 @@ def sweep_of(*overrides: str) -> SweepConfig:
 
 
 def manifest_of(digits: Dataset, *overrides: str) -> Manifest:
-    return make_manifest(sweep_of(*overrides), digits, name="a", command="", engine="stacked", fingerprint={})
+    return make_manifest(sweep_of(*overrides), digits, name="a", command="")
 
 
 def test_a_value_that_is_close_to_another_is_added_beside_it(digits: Dataset) -> None:
@@ -26,7 +26,7 @@ def test_a_value_that_is_close_to_another_is_added_beside_it(digits: Dataset) ->
     larger = extend_manifest(manifest, sweep_of("learning_rate=0.1,0.1000000001"), command="more")
     assert [trial.learning_rate for trial in larger.trials] == [0.1, 0.1000000001]
     assert larger.trials[0] == manifest.trials[0]
-    assert larger.axes["learning_rate"] == (0.1, 0.1000000001)
+    assert larger.axes[3].values == (0.1, 0.1000000001)
 
 
 def test_a_value_in_another_writing_is_not_added_again(digits: Dataset) -> None:

@@ -58,7 +58,7 @@ def train_here(
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Runs a command in this process; gives how often each content was decoded."""
     monkeypatch.setattr(sweep.tuning, "Cluster", NoRay)
-    monkeypatch.setattr(sweep.tuning, "run_trials", train_here)
+    monkeypatch.setattr("sweep.tuning.trials.run_trials", train_here)
     monkeypatch.chdir(tmp_path)
 
     def run(*words: str, exit_code: int = 0) -> Counter[str]:
@@ -133,6 +133,6 @@ def test_what_another_driver_did_before_the_lock_is_seen(
         train_here(trials, **options)
 
     monkeypatch.setattr("sweep.launch.Lock", OtherDriver)
-    monkeypatch.setattr(sweep.tuning, "run_trials", train)
+    monkeypatch.setattr("sweep.tuning.trials.run_trials", train)
     command("resume", "smoke")
     assert trained == [second]

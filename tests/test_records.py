@@ -15,7 +15,7 @@ import sealed
 from sweep.config import load_sweep
 from sweep.datasets import Dataset
 from sweep.errors import ExperimentError
-from sweep.plan import confirm_manifest, make_manifest
+from sweep.plan import Worker, confirm_manifest, make_manifest
 from sweep.records import (
     Experiment,
     Manifest,
@@ -38,8 +38,7 @@ def manifest(digits: Dataset) -> Manifest:
         digits,
         name="test",
         command="sweep run smoke",
-        engine="stacked",
-        fingerprint={"torch": "2.15.0", "cpu_capability": "AVX2", "num_threads": 1, "device": "cpu"},
+        worker=Worker(fingerprint={"torch": "2.15.0", "cpu_capability": "AVX2", "num_threads": 1, "device": "cpu"}),
     )
 
 

@@ -15,11 +15,11 @@ import pytest
 import torch
 from command import run_command
 
-from sweep import selfcheck
 from sweep.config import load_sweep
 from sweep.datasets import Dataset
 from sweep.doctor import Finding, check_engine, examine
 from sweep.errors import ConfigError, ResourceError
+from sweep.loops.stacked import selfcheck
 from sweep.plan import Worker
 from sweep.records import Experiment, Manifest, read_state
 from sweep.report import write_report
@@ -28,6 +28,7 @@ from sweep.trial import TrialRun, describe_worker
 from sweep.verify import retrain, verify
 
 FIXTURE = Path(__file__).parent / "experiments_of_0_1_0"
+SMOKE = load_sweep("smoke")
 REASON = "its self-check on cpu ended with AttributeError: no such operator"
 
 
@@ -104,9 +105,8 @@ def test_a_trial_is_refused_before_anything_is_written(storage: LocalStorage, di
 
 @pytest.mark.usefixtures("cache")
 def test_a_worker_that_is_refused_blames_its_node_and_no_trial(storage: LocalStorage, digits: Dataset) -> None:
-    from sweep.tuning.callbacks import PassOn
     from sweep.tuning.nodes import versions
-    from sweep.tuning.trainable import GridPointTrainable
+    from sweep.tuning.trials import GridPointTrainable, PassOn
 
     experiment = Experiment(storage.folder("half_done"))
     trial = read_state(experiment).manifest.trials[-1]
@@ -130,10 +130,9 @@ def test_a_worker_that_is_refused_blames_its_node_and_no_trial(storage: LocalSto
 @pytest.mark.usefixtures("cache")
 def test_a_new_sweep_uses_the_reference_engine_and_says_why() -> None:
     here = describe_worker()
-    assert here.choose_engine("auto") == "reference"
-    assert REASON in check_engine("auto", None, here)
+    assert check_engine(SMOKE, None, here) == f"the reference engine is used, the stacked one is not: {REASON}"
     with pytest.raises(ConfigError, match=REASON):
-        check_engine("stacked", None, here)
+        check_engine(load_sweep("smoke", ["engine=stacked"]), None, here)
 
 
 @pytest.mark.usefixtures("cache")
@@ -149,16 +148,16 @@ def test_the_doctor_says_which_engine_is_used_and_what_to_install(storage: Local
 
 
 def test_the_way_out_is_the_torch_it_was_begun_with_if_that_is_another(storage: LocalStorage) -> None:
-    refusing = Worker(fingerprint={}, not_stacked="so it is")
+    refusing = Worker(fingerprint={}, unfit={"stacked": "so it is"})
     older, same = (manifest_of(Experiment(storage.folder(name))) for name in ("half_done", "finished"))
     with pytest.raises(ResourceError, match=r"install torch==2\.3\.1, or give the sweep another --name"):
-        check_engine("auto", older, refusing)
+        check_engine(SMOKE, older, refusing)
     if torch.__version__.startswith(same.versions["torch"]):
         with pytest.raises(ResourceError, match="machine") as refused:
-            check_engine("auto", same, refusing)
+            check_engine(SMOKE, same, refusing)
         assert "install" not in str(refused.value)
-    willing = Worker(fingerprint={}, not_stacked=None)
-    assert check_engine("reference", older, willing) == check_engine("stacked", None, willing)
+    willing = Worker(fingerprint={})
+    assert check_engine(load_sweep("smoke", ["engine=reference"]), older, willing) == check_engine(SMOKE, None, willing)
 
 
 @pytest.mark.slow

@@ -6,27 +6,29 @@ from typing import Any
 
 import pytest
 import torch
-from engines import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from loops import (
     ODD_SIZES,
     POINTS,
     assert_close_scores,
     assert_one_ulp,
     first,
-    odd_training_images,
+    odd_training_split,
     point_trial,
     same_bits,
-    training_images,
+    training_split,
     trial,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from sweep.config import ACTIVATIONS, HIDDEN_LAYERS
-from sweep.engine import Engine, ReferenceEngine, TrainingImages
-from sweep.stacked import StackedEngine
-from sweep.stacked.steps import HostStep
+from sweep.config import HIDDEN_LAYERS
+from sweep.loops.contract import Loop, TrainingSplit
+from sweep.loops.stacked import ACTIVATIONS
+from sweep.loops.stacked.loop import StackedLoop
+from sweep.loops.stacked.step import HostStep
+from sweep.loops.torch import ReferenceLoop
 
-ENGINES = [ReferenceEngine, StackedEngine]
+ENGINES = [ReferenceLoop, StackedLoop]
 
 
 @pytest.fixture(autouse=True)
@@ -38,28 +40,28 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def mnist() -> TrainingImages:
-    return training_images("mnist", 6400)
+def mnist() -> TrainingSplit:
+    return training_split("mnist", 6400)
 
 
 @pytest.fixture(scope="module")
-def digits() -> TrainingImages:
-    return training_images("digits", 1437)
+def digits() -> TrainingSplit:
+    return training_split("digits", 1437)
 
 
 # -- Against the reference engine --
 
 
 @pytest.mark.parametrize("depth", HIDDEN_LAYERS)
-def test_both_engines_start_from_the_same_bits(mnist: TrainingImages, depth: str) -> None:
+def test_both_engines_start_from_the_same_bits(mnist: TrainingSplit, depth: str) -> None:
     one, other = (engine(point_trial(depth, "relu", "hinge", seeds=(0, 7)), mnist) for engine in ENGINES)
     assert same_bits(one.state(), other.state())
-    assert torch.equal(one.logits(mnist.images[:1500]), other.logits(mnist.images[:1500]))
+    assert torch.equal(one.outputs(mnist.inputs[:1500]), other.outputs(mnist.inputs[:1500]))
 
 
 @pytest.mark.parametrize(("depth", "activation", "loss"), POINTS)
 def test_one_step_agrees_to_one_unit_in_the_last_place(
-    mnist: TrainingImages, depth: str, activation: str, loss: str
+    mnist: TrainingSplit, depth: str, activation: str, loss: str
 ) -> None:
     batch = first(mnist, 64)
     one, other = (engine(point_trial(depth, activation, loss, seeds=(0, 1)), batch) for engine in ENGINES)
@@ -69,9 +71,7 @@ def test_one_step_agrees_to_one_unit_in_the_last_place(
 
 
 @pytest.mark.parametrize(("depth", "activation", "loss"), POINTS)
-def test_a_hundred_steps_agree_within_a_millionth(
-    mnist: TrainingImages, depth: str, activation: str, loss: str
-) -> None:
+def test_a_hundred_steps_agree_within_a_millionth(mnist: TrainingSplit, depth: str, activation: str, loss: str) -> None:
     one, other = (engine(point_trial(depth, activation, loss), mnist) for engine in ENGINES)
     assert_close_scores(one.train_epoch(1), other.train_epoch(1), 6400, flips=1)
     assert one.state()["steps"] == other.state()["steps"] == 100
@@ -80,13 +80,13 @@ def test_a_hundred_steps_agree_within_a_millionth(
 
 
 @pytest.mark.parametrize(("depth", "activation", "loss"), POINTS)
-def test_final_accuracies_agree_over_seeds(digits: TrainingImages, depth: str, activation: str, loss: str) -> None:
+def test_final_accuracies_agree_over_seeds(digits: TrainingSplit, depth: str, activation: str, loss: str) -> None:
     one, other = (engine(point_trial(depth, activation, loss, seeds=(0, 1)), digits) for engine in ENGINES)
     for epoch in (1, 2):
         scores = one.train_epoch(epoch), other.train_epoch(epoch)
     # Which of two nearly equal logits is larger may turn on the last bit: allow 3 images of 1,437.
     assert_close_scores(*scores, 1437, flips=3)
-    predictions = [engine.logits(digits.images).argmax(2) for engine in (one, other)]
+    predictions = [engine.outputs(digits.inputs).argmax(2) for engine in (one, other)]
     assert bool(((predictions[0] != predictions[1]).sum(1) <= 3).all())
 
 
@@ -96,7 +96,7 @@ def test_final_accuracies_agree_over_seeds(digits: TrainingImages, depth: str, a
 )
 @pytest.mark.parametrize(("activation", "loss"), [("relu", "hinge"), ("sigmoid", "cross_entropy")])
 def test_odd_sizes_agree_with_the_reference(
-    mnist: TrainingImages,
+    mnist: TrainingSplit,
     num_images: int,
     batch_size: int,
     layers: tuple[int, ...],
@@ -104,7 +104,7 @@ def test_odd_sizes_agree_with_the_reference(
     activation: str,
     loss: str,
 ) -> None:
-    training = odd_training_images(mnist, num_images, num_classes)
+    training = odd_training_split(mnist, num_images, num_classes)
     config = trial(activation=activation, loss=loss, layers=layers, batch_size=batch_size, seeds=(0, 1))
     one, other = (engine(config, training) for engine in ENGINES)
     for epoch in (1, 2):
@@ -116,7 +116,7 @@ def test_odd_sizes_agree_with_the_reference(
 
 @pytest.mark.parametrize(("before", "after"), [ENGINES, ENGINES[::-1]])
 def test_a_state_of_one_engine_continues_in_the_other(
-    digits: TrainingImages, before: type[Engine], after: type[Engine]
+    digits: TrainingSplit, before: type[Loop], after: type[Loop]
 ) -> None:
     whole: Any = before
     whole = whole(trial(seeds=(0, 1)), digits)
@@ -131,7 +131,7 @@ def test_a_state_of_one_engine_continues_in_the_other(
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_divergence_gives_losses_that_are_not_finite_and_no_error(digits: TrainingImages, engine: Any) -> None:
+def test_divergence_gives_losses_that_are_not_finite_and_no_error(digits: TrainingSplit, engine: Any) -> None:
     diverging = engine(trial(activation="relu", learning_rate=1e30, layers=(12, 7, 5)), digits)
     losses = [diverging.train_epoch(epoch).loss.item() for epoch in (1, 2)]
     assert not all(math.isfinite(loss) for loss in losses)
@@ -144,39 +144,39 @@ STACKS = [(5, 1), (1, 5), (2, 1, 5), (9, 5, 0, 1, 2)]
 
 
 def assert_independent_of_the_stack(
-    training: TrainingImages, config: dict[str, Any], stacks: list[tuple[int, ...]] = STACKS
+    training: TrainingSplit, config: dict[str, Any], stacks: list[tuple[int, ...]] = STACKS
 ) -> None:
     """Trains seed 5 alone, and among others in several places."""
-    alone = StackedEngine(trial(**config, seeds=(5,)), training)
+    alone = StackedLoop(trial(**config, seeds=(5,)), training)
     alone_scores = [alone.train_epoch(epoch) for epoch in (1, 2)]
     for seeds in stacks:
         place = seeds.index(5)
-        stacked = StackedEngine(trial(**config, seeds=seeds), training)
+        stacked = StackedLoop(trial(**config, seeds=seeds), training)
         scores = [stacked.train_epoch(epoch) for epoch in (1, 2)]
         assert same_bits(stacked.state(), alone.state(), place)
         for one, other in zip(scores, alone_scores, strict=True):
             assert one.loss[place] == other.loss[0]
-            assert one.accuracy[place] == other.accuracy[0]
-        assert torch.equal(stacked.logits(training.images)[place], alone.logits(training.images)[0])
+            assert one.correct[place] == other.correct[0]
+        assert torch.equal(stacked.outputs(training.inputs)[place], alone.outputs(training.inputs)[0])
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("loss", ["cross_entropy", "hinge"])
 @pytest.mark.parametrize(("layers", "batch_size"), [((128, 64), 64), ((13, 7), 25), ((), 11), ((3,), 1)])
 def test_a_replicate_does_not_depend_on_the_stack(
-    digits: TrainingImages, activation: str, loss: str, layers: tuple[int, ...], batch_size: int
+    digits: TrainingSplit, activation: str, loss: str, layers: tuple[int, ...], batch_size: int
 ) -> None:
     config = {"activation": activation, "loss": loss, "layers": layers, "batch_size": batch_size}
     assert_independent_of_the_stack(first(digits, 151), config)
 
 
 @pytest.mark.parametrize("depth", HIDDEN_LAYERS)
-def test_a_replicate_of_the_default_sweep_does_not_depend_on_the_stack(mnist: TrainingImages, depth: str) -> None:
+def test_a_replicate_of_the_default_sweep_does_not_depend_on_the_stack(mnist: TrainingSplit, depth: str) -> None:
     config = {"layers": HIDDEN_LAYERS[depth], "activation": "relu", "loss": "hinge"}
     assert_independent_of_the_stack(first(mnist, 1000), config)
 
 
-def test_a_replicate_does_not_depend_on_the_stack_with_two_threads(mnist: TrainingImages) -> None:
+def test_a_replicate_does_not_depend_on_the_stack_with_two_threads(mnist: TrainingSplit) -> None:
     torch.set_num_threads(2)
     # Large enough that the kernels share their work out among the threads, and no multiple of their vectors.
     config = {"layers": (257, 130), "activation": "sigmoid", "loss": "cross_entropy", "batch_size": 333}
@@ -188,7 +188,7 @@ def test_a_replicate_does_not_depend_on_the_stack_with_two_threads(mnist: Traini
     st.integers(1, 90),
     st.integers(1, 40),
     st.lists(st.integers(1, 20), max_size=3),
-    st.sampled_from(ACTIVATIONS),
+    st.sampled_from(list(ACTIVATIONS)),
     st.sampled_from(["sparse_cross_entropy", "hinge"]),
     st.integers(2, 10),
 )
@@ -196,9 +196,9 @@ def test_any_shape_agrees_with_the_reference_and_does_not_depend_on_the_stack(
     num_images: int, batch_size: int, layers: list[int], activation: str, loss: str, num_classes: int
 ) -> None:
     generator = torch.Generator().manual_seed(num_images)
-    training = TrainingImages(
-        images=torch.randn(num_images, 11, generator=generator),
-        labels=torch.randint(0, num_classes, (num_images,), generator=generator),
+    training = TrainingSplit(
+        inputs=torch.randn(num_images, 11, generator=generator),
+        targets=torch.randint(0, num_classes, (num_images,), generator=generator),
         num_classes=num_classes,
     )
     config = {"layers": tuple(layers), "batch_size": batch_size, "activation": activation, "loss": loss}
@@ -209,57 +209,57 @@ def test_any_shape_agrees_with_the_reference_and_does_not_depend_on_the_stack(
 
 
 @pytest.mark.parametrize("layers", [(128, 64), (13,)])
-def test_an_interrupted_replicate_matches_an_uninterrupted_one(digits: TrainingImages, layers: tuple[int, ...]) -> None:
+def test_an_interrupted_replicate_matches_an_uninterrupted_one(digits: TrainingSplit, layers: tuple[int, ...]) -> None:
     config = trial(layers=layers, seeds=(0, 1))
-    whole = StackedEngine(config, digits)
+    whole = StackedLoop(config, digits)
     whole.train_epoch(1)
-    resumed = StackedEngine(config, digits)
+    resumed = StackedLoop(config, digits)
     resumed.load_state(whole.state())
     assert same_bits(resumed.state(), whole.state())
     one, other = resumed.train_epoch(2), whole.train_epoch(2)
     assert torch.equal(one.loss, other.loss)
-    assert torch.equal(one.accuracy, other.accuracy)
+    assert torch.equal(one.correct, other.correct)
     assert same_bits(resumed.state(), whole.state())
 
 
 @pytest.mark.parametrize("depth", HIDDEN_LAYERS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_both_cross_entropies_are_the_same_to_the_last_bit(digits: TrainingImages, depth: str, activation: str) -> None:
+def test_both_cross_entropies_are_the_same_to_the_last_bit(digits: TrainingSplit, depth: str, activation: str) -> None:
     engines = [
-        StackedEngine(point_trial(depth, activation, loss, seeds=(0, 1)), digits)
+        StackedLoop(point_trial(depth, activation, loss, seeds=(0, 1)), digits)
         for loss in ("cross_entropy", "sparse_cross_entropy")
     ]
     for epoch in (1, 2):
         one, other = (engine.train_epoch(epoch) for engine in engines)
         assert torch.equal(one.loss, other.loss)
-        assert torch.equal(one.accuracy, other.accuracy)
+        assert torch.equal(one.correct, other.correct)
     assert same_bits(engines[0].state(), engines[1].state())
 
 
 # -- The contract --
 
 
-def test_scores_and_state_have_the_shapes_of_the_contract(digits: TrainingImages) -> None:
+def test_scores_and_state_have_the_shapes_of_the_contract(digits: TrainingSplit) -> None:
     one, other = (engine(trial(seeds=(0, 5, 9)), digits) for engine in ENGINES)
     scores = other.train_epoch(1)
-    for value in (scores.loss, scores.accuracy, scores.train_time_s):
+    for value in (scores.loss, scores.correct, scores.train_time_s):
         assert value.shape == (3,)
         assert value.dtype == torch.float64
     assert bool((scores.train_time_s > 0).all())
     one.train_epoch(1)
     formats = [{key: (value.shape, value.dtype) for key, value in engine.state().items()} for engine in (one, other)]
     assert formats[0] == formats[1]
-    assert other.logits(digits.images[:17]).shape == (3, 17, 10)
+    assert other.outputs(digits.inputs[:17]).shape == (3, 17, 10)
 
 
-def test_logits_leave_the_images_alone(digits: TrainingImages) -> None:
-    images = digits.images[:100].clone()
-    StackedEngine(trial(layers=(), activation="relu"), digits).logits(images)
-    assert torch.equal(images, digits.images[:100])
+def test_logits_leave_the_images_alone(digits: TrainingSplit) -> None:
+    images = digits.inputs[:100].clone()
+    StackedLoop(trial(layers=(), activation="relu"), digits).outputs(images)
+    assert torch.equal(images, digits.inputs[:100])
 
 
-def test_a_state_is_a_copy(digits: TrainingImages) -> None:
-    engine = StackedEngine(trial(), digits)
+def test_a_state_is_a_copy(digits: TrainingSplit) -> None:
+    engine = StackedLoop(trial(), digits)
     state = engine.state()
     kept = {key: value.clone() for key, value in state.items()}
     engine.train_epoch(1)

@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from sweep.stacked import StackedEngine, check
-from sweep.stacked.steps import DeviceStep, HostStep
+from sweep.loops.stacked import selfcheck as check
+from sweep.loops.stacked.device import DeviceStep
+from sweep.loops.stacked.loop import StackedLoop
+from sweep.loops.stacked.step import CrossEntropy, Hinge, HostStep
 
-DeviceSide = partial(StackedEngine, step=DeviceStep)
+DeviceSide = partial(StackedLoop, step=DeviceStep)
 # What a step uses beside torch's public functions.
 FUNCTIONS = ("_fused_adam_", "_log_softmax", "_log_softmax_backward_data")
 OPERATORS = ("threshold_backward", "sigmoid_backward", "tanh_backward", "multi_margin_loss_backward")
@@ -33,7 +35,7 @@ def found(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 
 def test_it_finds_nothing_wrong_with_either_kind_of_step() -> None:
-    assert check.disagreement(StackedEngine, "cpu") is None
+    assert check.disagreement(StackedLoop, "cpu") is None
     assert check.disagreement(DeviceSide, "cpu") is None
 
 
@@ -86,13 +88,13 @@ def test_trouble_of_the_moment_is_a_reason_in_one_line_but_not_for_good(
 
 
 def test_a_wrong_gradient_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = DeviceStep._cross_entropy_gradient
+    right = CrossEntropy.gradient
 
-    def wrong(step: DeviceStep, *tensors: Tensor) -> Iterator[Any]:
-        yield from right(step, *tensors)
-        yield partial(step._logit_gradients.mul_, 1.01)
+    def wrong(loss: CrossEntropy, *tensors: Tensor) -> Iterator[Any]:
+        yield from right(loss, *tensors)
+        yield partial(tensors[-1].mul_, 1.01)
 
-    monkeypatch.setattr(DeviceStep, "_cross_entropy_gradient", wrong)
+    monkeypatch.setattr(CrossEntropy, "gradient", wrong)
     reason = check.disagreement(DeviceSide, "cpu")
     assert reason is not None
     assert reason.startswith("on cpu its numbers differ from the reference engine's by ")
@@ -100,10 +102,10 @@ def test_a_wrong_gradient_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_numbers_that_are_none_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    def wrong(step: DeviceStep, *tensors: Tensor) -> Iterator[Any]:
-        yield partial(step._logit_gradients.fill_, torch.nan)
+    def wrong(loss: Hinge, *tensors: Tensor) -> Iterator[Any]:
+        yield partial(tensors[-1].fill_, torch.nan)
 
-    monkeypatch.setattr(DeviceStep, "_hinge_gradient", wrong)
+    monkeypatch.setattr(Hinge, "gradient", wrong)
     reason = check.disagreement(DeviceSide, "cpu")
     assert reason is not None
     assert "differ from the reference engine's by nan" in reason
@@ -112,11 +114,11 @@ def test_numbers_that_are_none_are_not_taken(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_tf32_is_found_however_it_was_switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert check.cuda_reason() is None
+    assert check.cuda_reason() == ""
     before = torch.get_float32_matmul_precision()
     try:
         torch.set_float32_matmul_precision("high")
-        assert "set to tf32, not to float32" in (check.cuda_reason() or "")
+        assert "set to tf32, not to float32" in check.cuda_reason()
     finally:
         torch.set_float32_matmul_precision(before)
-    assert check.cuda_reason() is None
+    assert check.cuda_reason() == ""

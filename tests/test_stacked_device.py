@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 import torch
-from engines import (
+from loops import (
     ODD_SIZES,
     POINTS,
     assert_close_scores,
     assert_one_ulp,
     first,
-    odd_training_images,
+    odd_training_split,
     point_trial,
     same_bits,
-    training_images,
+    training_split,
     trial,
 )
 from torch import Tensor
@@ -27,17 +27,17 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from sweep.config import ACTIVATIONS, HIDDEN_LAYERS
-from sweep.engine import ReferenceEngine, TrainingImages
-from sweep.models import layer_shapes
-from sweep.stacked import StackedEngine, steps
-from sweep.stacked import device as device_module
-from sweep.stacked.buffers import Stack
-from sweep.stacked.device import make_all, own_stream, resident, warm_up
-from sweep.stacked.steps import DeviceStep
+from sweep.config import HIDDEN_LAYERS
+from sweep.loops.contract import TrainingSplit
+from sweep.loops.stacked import ACTIVATIONS
+from sweep.loops.stacked import device as device_module
+from sweep.loops.stacked.device import DeviceStep, own_stream, resident, warm_up
+from sweep.loops.stacked.loop import StackedLoop
+from sweep.loops.stacked.step import Stack, make_all
+from sweep.loops.torch import ReferenceLoop, layer_shapes
 
-DeviceSide = partial(StackedEngine, step=DeviceStep)
-ENGINES: list[Any] = [ReferenceEngine, DeviceSide]
+DeviceSide = partial(StackedLoop, step=DeviceStep)
+ENGINES: list[Any] = [ReferenceLoop, DeviceSide]
 
 
 @pytest.fixture(autouse=True)
@@ -49,13 +49,13 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def mnist() -> TrainingImages:
-    return training_images("mnist", 6400)
+def mnist() -> TrainingSplit:
+    return training_split("mnist", 6400)
 
 
 @pytest.fixture(scope="module")
-def digits() -> TrainingImages:
-    return training_images("digits", 1437)
+def digits() -> TrainingSplit:
+    return training_split("digits", 1437)
 
 
 # -- The same numbers --
@@ -63,7 +63,7 @@ def digits() -> TrainingImages:
 
 @pytest.mark.parametrize(("depth", "activation", "loss"), POINTS)
 def test_one_step_agrees_to_one_unit_in_the_last_place(
-    mnist: TrainingImages, depth: str, activation: str, loss: str
+    mnist: TrainingSplit, depth: str, activation: str, loss: str
 ) -> None:
     batch = first(mnist, 64)
     one, other = (engine(point_trial(depth, activation, loss, seeds=(0, 1)), batch) for engine in ENGINES)
@@ -73,9 +73,7 @@ def test_one_step_agrees_to_one_unit_in_the_last_place(
 
 
 @pytest.mark.parametrize(("depth", "activation", "loss"), POINTS)
-def test_a_hundred_steps_agree_within_a_millionth(
-    mnist: TrainingImages, depth: str, activation: str, loss: str
-) -> None:
+def test_a_hundred_steps_agree_within_a_millionth(mnist: TrainingSplit, depth: str, activation: str, loss: str) -> None:
     one, other = (engine(point_trial(depth, activation, loss), mnist) for engine in ENGINES)
     assert_close_scores(one.train_epoch(1), other.train_epoch(1), 6400, flips=1)
     assert one.state()["steps"] == other.state()["steps"] == 100
@@ -86,7 +84,7 @@ def test_a_hundred_steps_agree_within_a_millionth(
 @pytest.mark.parametrize(("num_images", "batch_size", "layers", "num_classes"), ODD_SIZES)
 @pytest.mark.parametrize(("activation", "loss"), [("relu", "hinge"), ("sigmoid", "cross_entropy")])
 def test_odd_sizes_agree_with_the_reference(
-    mnist: TrainingImages,
+    mnist: TrainingSplit,
     num_images: int,
     batch_size: int,
     layers: tuple[int, ...],
@@ -94,7 +92,7 @@ def test_odd_sizes_agree_with_the_reference(
     activation: str,
     loss: str,
 ) -> None:
-    training = odd_training_images(mnist, num_images, num_classes)
+    training = odd_training_split(mnist, num_images, num_classes)
     config = trial(activation=activation, loss=loss, layers=layers, batch_size=batch_size, seeds=(0, 1))
     one, other = (engine(config, training) for engine in ENGINES)
     for epoch in (1, 2):
@@ -106,19 +104,19 @@ def test_odd_sizes_agree_with_the_reference(
 
 @pytest.mark.parametrize("depth", HIDDEN_LAYERS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_both_cross_entropies_are_the_same_to_the_last_bit(digits: TrainingImages, depth: str, activation: str) -> None:
+def test_both_cross_entropies_are_the_same_to_the_last_bit(digits: TrainingSplit, depth: str, activation: str) -> None:
     one, other = (
         DeviceSide(point_trial(depth, activation, loss, seeds=(0, 1)), digits)
         for loss in ("cross_entropy", "sparse_cross_entropy")
     )
     scores = one.train_epoch(1), other.train_epoch(1)
     assert torch.equal(scores[0].loss, scores[1].loss)
-    assert torch.equal(scores[0].accuracy, scores[1].accuracy)
+    assert torch.equal(scores[0].correct, scores[1].correct)
     assert same_bits(one.state(), other.state())
 
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "hinge"])
-def test_an_interrupted_replicate_matches_an_uninterrupted_one(digits: TrainingImages, loss: str) -> None:
+def test_an_interrupted_replicate_matches_an_uninterrupted_one(digits: TrainingSplit, loss: str) -> None:
     config = trial(loss=loss, seeds=(0, 1))
     whole, resumed = DeviceSide(config, digits), DeviceSide(config, digits)
     whole.train_epoch(1)
@@ -126,12 +124,12 @@ def test_an_interrupted_replicate_matches_an_uninterrupted_one(digits: TrainingI
     assert same_bits(resumed.state(), whole.state())
     one, other = resumed.train_epoch(2), whole.train_epoch(2)
     assert torch.equal(one.loss, other.loss)
-    assert torch.equal(one.accuracy, other.accuracy)
+    assert torch.equal(one.correct, other.correct)
     assert same_bits(resumed.state(), whole.state())
 
 
-def test_a_state_goes_from_one_kind_of_step_to_the_other(digits: TrainingImages) -> None:
-    for before, after in ((DeviceSide, StackedEngine), (StackedEngine, DeviceSide)):
+def test_a_state_goes_from_one_kind_of_step_to_the_other(digits: TrainingSplit) -> None:
+    for before, after in ((DeviceSide, StackedLoop), (StackedLoop, DeviceSide)):
         one, other = before(trial(seeds=(0, 1)), digits), after(trial(seeds=(0, 1)), digits)
         one.train_epoch(1)
         other.load_state(one.state())
@@ -192,14 +190,14 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "CUDAGraph", _Graph)
     monkeypatch.setattr(torch.cuda, "graph", _capture)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda: None)
-    monkeypatch.setattr(steps, "as_one_call", captured)
+    monkeypatch.setattr(device_module, "as_one_call", captured)
 
 
 @pytest.mark.usefixtures("graphs")
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("loss", ["cross_entropy", "hinge"])
 def test_everything_that_a_graph_reads_lives_as_long_as_its_replay(
-    monkeypatch: pytest.MonkeyPatch, digits: TrainingImages, activation: str, loss: str
+    monkeypatch: pytest.MonkeyPatch, digits: TrainingSplit, activation: str, loss: str
 ) -> None:
     config, training = trial(activation=activation, loss=loss, seeds=(0, 1)), first(digits, 3 * 64 + 5)
     replayed = DeviceSide(config, training)
@@ -238,17 +236,17 @@ def test_a_warm_up_makes_the_calls_and_leaves_no_trace() -> None:
     assert total > 0
 
 
-def test_engines_with_the_same_images_share_one_copy_on_a_device(digits: TrainingImages) -> None:
+def test_engines_with_the_same_images_share_one_copy_on_a_device(digits: TrainingSplit) -> None:
     device = torch.device("meta")
     copy = resident(digits, device)
-    assert copy.images.device == device
-    again = TrainingImages(images=digits.images, labels=digits.labels, num_classes=10)
+    assert copy.inputs.device == device
+    again = TrainingSplit(inputs=digits.inputs, targets=digits.targets, num_classes=10)
     assert resident(again, device) is copy
     assert resident(first(digits, 100), device) is not copy
     assert resident(digits, torch.device("cpu")) is digits
 
 
-def test_the_copy_on_a_device_goes_with_its_last_engine(digits: TrainingImages) -> None:
+def test_the_copy_on_a_device_goes_with_its_last_engine(digits: TrainingSplit) -> None:
     copy = weakref.ref(resident(digits, torch.device("meta")))
     gc.collect()
     assert copy() is None
@@ -288,7 +286,7 @@ def test_every_operator_of_a_step_stays_on_the_device_and_exists_there(
     with FakeTensorMode():
         device = torch.device("cuda", 0)
         labels = torch.empty(24, dtype=torch.int64, device=device)
-        training = TrainingImages(images=torch.empty(24, 7, device=device), labels=labels, num_classes=4)
+        training = TrainingSplit(inputs=torch.empty(24, 7, device=device), targets=labels, num_classes=4)
         stack = Stack(layer_shapes(7, (8, 5), 4), 2, device)
         with noted:
             step = DeviceStep(stack, trial(activation=activation, loss=loss), training, batch_size, 3)

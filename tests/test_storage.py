@@ -12,7 +12,7 @@ import pytest
 from elsewhere import NAMESPACE, needs_namespaces, running
 
 from sweep.errors import StorageError
-from sweep.processes import this_process
+from sweep.machine import this_process
 from sweep.storage import LocalStorage, open_storage
 
 

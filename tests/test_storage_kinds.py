@@ -14,7 +14,7 @@ from sweep.config import TrialConfig
 from sweep.datasets import Dataset
 from sweep.errors import ExperimentError, StorageError
 from sweep.lock import Lock, read_holder
-from sweep.processes import this_process
+from sweep.machine import this_process
 from sweep.records import Experiment, list_experiments, read_state
 from sweep.report import write_report
 from sweep.storage import LocalStorage, Storage, open_storage
@@ -256,7 +256,7 @@ def test_a_trial_goes_on_from_what_it_left_in_any_storage(
     run_trial(trial, digits, experiment)
     done = experiment.read_done(trial.trial_id)
     assert done
-    assert len(done.history["train_loss"]) == 3
+    assert len(done.rows[0].values) == 3
 
 
 def test_a_second_driver_is_refused_and_a_dead_one_replaced_in_any_storage(storage: Storage) -> None:

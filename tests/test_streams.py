@@ -58,7 +58,7 @@ def test_what_the_output_cannot_show_is_shown_in_ascii(storage: Path, encoding: 
 
 def test_every_letter_that_we_print_has_its_ascii(tmp_path: Path) -> None:
     code = (
-        "from sweep.cli.streams import prepare_streams; import sys; prepare_streams(); "
+        "from sweep.streams import prepare_streams; import sys; prepare_streams(); "
         "print('1 ± 2 × 3 – 4 − 5 … → größe 漢 \\udcff'); print('é', file=sys.stderr)"
     )
     answers = {}
@@ -86,7 +86,7 @@ def test_no_verb_ends_in_a_traceback_when_its_output_cannot_be_written(storage: 
 
 _LIVE = r"""
 import os, sys
-from sweep.cli.streams import prepare_streams
+from sweep.streams import prepare_streams
 prepare_streams()
 from sweep.display import LiveTable, make_display
 from sweep.records import Experiment

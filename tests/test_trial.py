@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scored import history, last
 
-from sweep import metrics
 from sweep.config import CONFIRMATION, TrialConfig
 from sweep.datasets import Dataset, load_dataset
-from sweep.errors import ConfigError
+from sweep.errors import ConfigError, ResourceError
 from sweep.plan import Worker
 from sweep.records import DoneRecord, Experiment
 from sweep.storage import LocalStorage
+from sweep.tasks import classification
 from sweep.trial import TrialRun, describe_worker, run_trial
 
 MakeTrial = Callable[..., TrialConfig]
@@ -25,11 +26,12 @@ def finished(experiment: Experiment, trial: TrialConfig) -> DoneRecord:
 
 
 def numbers(record: DoneRecord) -> list[tuple]:
-    """Everything about the replicates but measured times."""
+    """All of each replicate but measured times."""
+    rows = [rows for rows in record.rows if rows.metric != "train_time_s"]
     return [
-        tuple(value for key, value in vars(replicate).items() if key != "train_time_s")
-        for replicate in record.replicates
-    ] + [tuple(map(tuple, rows)) for rows in record.history.values()]
+        (replicate, *((rows.split, rows.metric, *(values[index] for values in rows.values)) for rows in rows))
+        for index, replicate in enumerate(record.replicates)
+    ]
 
 
 @pytest.mark.parametrize("engine", ["reference", "stacked"])
@@ -39,17 +41,18 @@ def test_a_trial_learns_and_leaves_a_record_that_adds_up(
     trial = make_trial(epochs=12, engine=engine, learning_rate=0.003)
     run_trial(trial, digits, experiment)
     record = finished(experiment, trial)
-    predictions = experiment.read_predictions(trial.trial_id)
+    predictions = experiment.read_predictions(trial.trial_id, classification.ARRAYS)
     assert [replicate.seed for replicate in record.replicates] == [0, 1]
     for index, replicate in enumerate(record.replicates):
-        assert replicate.validation_accuracy > 0.9
-        assert replicate.test_accuracy == np.mean(predictions.y_pred[index] == digits.test.labels)
-        expected = metrics.confusion_matrix(digits.validation.labels, digits.validation.labels, 10).sum()
-        assert predictions.validation_confusion[index].sum() == expected
-        assert replicate.validation_accuracy == metrics.accuracy(predictions.validation_confusion[index])
-        assert replicate.train_loss == record.history["train_loss"][-1][index]
+        assert last(record, "validation_accuracy")[index] > 0.9
+        assert last(record, "test_accuracy")[index] == np.mean(predictions["y_pred"][index] == digits.test.labels)
+        confusion = predictions["validation_confusion"][index]
+        assert confusion.sum() == len(digits.validation.labels)
+        assert last(record, "validation_accuracy")[index] == classification.accuracy(confusion)
         assert not replicate.diverged
-    assert all(len(rows) == 12 for rows in record.history.values())
+    assert {len(rows.values) for rows in record.rows if rows.split == "validation"} == {12}
+    assert {rows.epochs for rows in record.rows if rows.split == "test"} == {(12,)}
+    assert history(record, "train_loss")[0] > history(record, "train_loss")[-1]
     assert set(record.files) == {"predictions.npz", experiment.storage.list(f"trials/{trial.trial_id}")[1]}
 
 
@@ -126,17 +129,17 @@ def test_divergence_is_a_finished_result(experiment: Experiment, digits: Dataset
     run_trial(trial, digits, experiment)
     record = finished(experiment, trial)
     assert all(replicate.diverged for replicate in record.replicates)
-    assert not math.isfinite(record.replicates[0].train_loss)
+    assert not math.isfinite(last(record, "train_loss")[0])
 
 
 def test_without_validation_images_there_is_no_validation_score(experiment: Experiment, make_trial: MakeTrial) -> None:
     dataset = load_dataset("digits")
     trial = make_trial(validation_size=0)
     run_trial(trial, dataset, experiment)
-    replicate = finished(experiment, trial).replicates[0]
-    assert math.isnan(replicate.validation_accuracy)
-    assert math.isnan(replicate.validation_loss)
-    assert replicate.test_accuracy > 0.5
+    record = finished(experiment, trial)
+    assert math.isnan(last(record, "validation_accuracy")[0])
+    assert math.isnan(last(record, "validation_loss")[0])
+    assert last(record, "test_accuracy")[0] > 0.5
 
 
 def test_a_trial_that_moved_says_where_it_was_trained(
@@ -151,14 +154,28 @@ def test_a_trial_that_moved_says_where_it_was_trained(
     assert (second[0], second[1]["num_threads"]) == (2, 2)
 
 
-def test_auto_is_the_stacked_engine_here() -> None:
-    here = describe_worker()
-    assert here.choose_engine("auto") == "stacked"
-    assert here.choose_engine("reference") == "reference"
+def test_auto_is_the_stacked_engine_here(make_trial: MakeTrial) -> None:
+    here, trial = describe_worker(), make_trial()
+    assert here.assign("auto", trial).engine == "stacked"
+    assert here.assign("reference", trial).engine == "reference"
 
 
-def test_auto_is_the_reference_engine_where_the_stacked_one_cannot_be_used() -> None:
-    elsewhere = Worker(fingerprint={}, not_stacked="torch 1.0 lacks everything")
-    assert elsewhere.choose_engine("auto") == "reference"
+def test_auto_is_the_reference_engine_where_the_stacked_one_cannot_be_used(make_trial: MakeTrial) -> None:
+    elsewhere, trial = Worker(fingerprint={}, unfit={"stacked": "torch 1.0 lacks everything"}), make_trial()
+    assert elsewhere.assign("auto", trial).engine == "reference"
     with pytest.raises(ConfigError, match=r"engine=stacked cannot be used: torch 1\.0 lacks everything; use"):
-        elsewhere.choose_engine("stacked")
+        elsewhere.assign("stacked", trial)
+
+
+def test_the_stacked_engine_refuses_what_it_has_no_step_for_and_says_so(
+    experiment: Experiment, digits: Dataset, make_trial: MakeTrial
+) -> None:
+    anywhere, trial = Worker(fingerprint={}), make_trial(activation="elu")
+    assert anywhere.assign("auto", trial).engine == "reference"
+    with pytest.raises(ConfigError, match=r"engine=stacked cannot be used: .* activation elu; use"):
+        anywhere.assign("stacked", trial)
+    with pytest.raises(ResourceError, match="activation elu"):
+        TrialRun(trial, digits, experiment)
+    for loss in ("focal", "Hinge"):
+        assert anywhere.refuses("stacked", make_trial(loss=loss)) == f"it has no step written out for the loss {loss}"
+        assert anywhere.refuses("reference", make_trial(loss=loss)) == ""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scored import SCORES, last
 
 from sweep.config import load_sweep
 from sweep.datasets import load_dataset
@@ -35,8 +36,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dataset,
         name="smoke",
         command="",
-        engine=describe_worker().choose_engine("auto"),
-        fingerprint=describe_worker().fingerprint,
+        worker=describe_worker(),
     )
     experiment.write_test_split(images=dataset.test_pixels, y_true=dataset.test.labels)
     experiment.write_manifest(manifest)
@@ -97,14 +97,22 @@ def test_unfinished_trial_is_found(experiment: Experiment) -> None:
     assert [finding.check for finding in bad(experiment)] == [first_trial(experiment)]
 
 
+def with_values(record: DoneRecord, column: str, values: list[list[float]]) -> DoneRecord:
+    """The record with other values of a score."""
+    where = (SCORES[column].split, SCORES[column].metric.name)
+    rows = {(one.split, one.metric): one for one in record.rows}
+    rows[where] = dataclasses.replace(rows[where], values=values)
+    return dataclasses.replace(record, rows=tuple(rows.values()))
+
+
 def test_score_that_the_weights_do_not_give_is_found(experiment: Experiment) -> None:
     def better(record: DoneRecord) -> DoneRecord:
-        first, *others = record.replicates
-        return dataclasses.replace(record, replicates=(dataclasses.replace(first, test_accuracy=0.999), *others))
+        _, *others = last(record, "test_accuracy")
+        return with_values(record, "test_accuracy", [[0.999, *others]])
 
     record_changed(experiment, better)
     (finding,) = bad(experiment)
-    assert "the recorded confusion matrices do not give the recorded accuracies" in finding.text
+    assert "the recorded predictions do not give the recorded scores" in finding.text
     assert "the weights give other test scores than those recorded" in finding.text
 
 
@@ -181,7 +189,7 @@ def test_scores_from_another_machine_are_compared_with_a_tolerance(experiment: E
     record_changed(experiment, elsewhere)
     assert bad(experiment) == []
     texts = [finding.text for finding in verify(experiment)]
-    assert any("torch 2.0.0 -> " in text and "differ by at most 0.0000" in text for text in texts)
+    assert any("torch 2.0.0 -> " in text and "differs by at most 0.0000" in text for text in texts)
 
 
 def test_retrained_trial_is_equal_in_every_bit(experiment: Experiment) -> None:
@@ -192,8 +200,7 @@ def test_retrained_trial_is_equal_in_every_bit(experiment: Experiment) -> None:
 
 def test_retrained_trial_that_differs_is_found_with_its_drift(experiment: Experiment) -> None:
     def other(record: DoneRecord) -> DoneRecord:
-        history = {**record.history, "train_loss": [[0.0, 0.0]] * 2}
-        return dataclasses.replace(record, history=history)
+        return with_values(record, "train_loss", [[0.0, 0.0]] * 2)
 
     record_changed(experiment, other)
     (finding,) = retrain(experiment, first_trial(experiment))
@@ -206,7 +213,7 @@ def test_retraining_elsewhere_reports_the_drift_instead(experiment: Experiment) 
     machine, drift = retrain(experiment, first_trial(experiment))
     assert machine.ok
     assert "torch 2.0.0 -> " in machine.text
-    assert drift.text == "parameters differ by at most 0, test accuracies by +0.0000 to +0.0000"
+    assert drift.text == "parameters differ by at most 0, test accuracy by +0.0000 to +0.0000"
 
 
 def test_retraining_needs_a_finished_whole_trial(experiment: Experiment) -> None:
@@ -229,9 +236,7 @@ def test_averages_that_count_an_absent_class_as_0_as_sweep_0_1_0_did_are_no_dama
     sweep = load_sweep("smoke", [f"dataset={file}", *_WORDS[:2], "loss=hinge", "epochs=60", "validation_size=6"])
     dataset = load_dataset(str(file), validation_size=6)
     worker = describe_worker()
-    manifest = make_manifest(
-        sweep, dataset, name="e", command="", engine=worker.choose_engine("auto"), fingerprint=worker.fingerprint
-    )
+    manifest = make_manifest(sweep, dataset, name="e", command="", worker=worker)
     experiment = Experiment(LocalStorage(tmp_path / "e"))
     experiment.write_test_split(images=dataset.test_pixels, y_true=dataset.test.labels)
     experiment.write_manifest(manifest)
@@ -240,8 +245,8 @@ def test_averages_that_count_an_absent_class_as_0_as_sweep_0_1_0_did_are_no_dama
     assert bad(experiment) == []
     done = experiment.read_done(trial.trial_id)
     assert done
-    (replicate,) = done.replicates
-    assert (replicate.test_accuracy, replicate.recall) == (1, 1)
-    old = dataclasses.replace(replicate, precision=2 / 3, recall=2 / 3, f1=2 / 3)
-    experiment.write_done(dataclasses.replace(done, replicates=(old,)))
+    assert (last(done, "test_accuracy"), last(done, "recall")) == ([1], [1])
+    for average in ("precision", "recall", "f1"):
+        done = with_values(done, average, [[2 / 3]])
+    experiment.write_done(done)
     assert bad(experiment) == []

@@ -13,10 +13,11 @@ import torch
 from benchmarks.engines import measure_floor_us
 from benchmarks.values import summary
 from sweep.config import HIDDEN_LAYERS
+from sweep.loops.torch import layer_shapes
 from sweep.machine import hardware
-from sweep.models import layer_shapes
 from sweep.records import Experiment
 from sweep.storage import LocalStorage
+from sweep.table import TIME
 from sweep.trial import prepare_torch
 
 _ROOT = Path(__file__).resolve().parents[2]
@@ -111,7 +112,7 @@ def _train_time_s(experiment: Experiment) -> float:
     manifest = experiment.read_manifest()
     assert manifest is not None
     records = [experiment.read_done(trial.trial_id) for trial in manifest.trials]
-    return sum(replicate.train_time_s for record in records if record for replicate in record.replicates)
+    return sum(sum(record.final(TIME)) for record in records if record)
 
 
 def _sweep(folder: Path, verb: str, *words: str) -> float:

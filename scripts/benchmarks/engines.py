@@ -15,17 +15,17 @@ import torch
 from benchmarks.values import summary
 from sweep.config import HIDDEN_LAYERS, TrialConfig
 from sweep.datasets import load_dataset
-from sweep.engine import Engine, ReferenceEngine, TrainingImages
-from sweep.models import layer_shapes
-from sweep.stacked import StackedEngine
+from sweep.loops.contract import Loop, TrainingSplit
+from sweep.loops.stacked.loop import StackedLoop
+from sweep.loops.torch import ReferenceLoop, layer_shapes
 from sweep.trial import prepare_torch
 
 BATCH_SIZE = 64
-ENGINES: dict[str, tuple[Callable[..., Engine], int]] = {
-    "reference, R = 1": (ReferenceEngine, 1),
-    "stacked, R = 1": (StackedEngine, 1),
-    "stacked, R = 3": (StackedEngine, 3),
-    "stacked, R = 5": (StackedEngine, 5),
+ENGINES: dict[str, tuple[Callable[..., Loop], int]] = {
+    "reference, R = 1": (ReferenceLoop, 1),
+    "stacked, R = 1": (StackedLoop, 1),
+    "stacked, R = 3": (StackedLoop, 3),
+    "stacked, R = 5": (StackedLoop, 5),
 }
 
 
@@ -38,8 +38,8 @@ def measure_engines(*, rounds: int, activations: list[str], loss: str) -> list[d
     """
     prepare_torch(num_threads=1)
     split = load_dataset("mnist", validation_size=5000).train
-    training = TrainingImages(
-        images=torch.from_numpy(split.images), labels=torch.from_numpy(split.labels), num_classes=10
+    training = TrainingSplit(
+        inputs=torch.from_numpy(split.images), targets=torch.from_numpy(split.labels), num_classes=10
     )
     num_steps = -(-len(split.labels) // BATCH_SIZE)
     rows = []

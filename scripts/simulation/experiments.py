@@ -12,13 +12,15 @@ from numpy.typing import NDArray
 from scipy import special
 
 from simulation.cases import GAP, Cell
-from sweep.metrics import METRICS
-from sweep.records import ReplicateRecord
-from sweep.tables import Grid, GridPoint, Replicate, make_grid
+from sweep.axes import Axis, Level
+from sweep.metrics import selecting
+from sweep.records import DoneRecord, ReplicateRecord, Rows
+from sweep.table import TIME, Grid, GridPoint, Replicate, make_grid
+from sweep.tasks import TASKS
 
-METRIC = METRICS["validation_accuracy"]
+CRITERION = selecting(TASKS["classification"].METRICS)["validation_accuracy"]
+METRIC = CRITERION.metric
 _CENTRE, _TEST_LOWER = 0.95, 0.005
-_NAN = math.nan
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,22 +102,17 @@ class World:
         """The grid of some of the points, in this order; of all that were trained without a choice."""
         places = np.flatnonzero(self.trained).tolist() if chosen is None else chosen
         points = [self._point(k, scores, first_seed) for k in places]
-        return make_grid(points, self.axes, METRIC)
+        axes = [Axis(name=name, values=levels, scale="nominal") for name, levels in self.axes.items()]
+        return make_grid(points, axes, CRITERION)
 
     def _point(self, k: int, scores: Scores, first_seed: int) -> GridPoint:
         there = np.flatnonzero(~scores.missing[k]).tolist()
-        validation, test, diverged = (
-            numbers[k].tolist() for numbers in (scores.validation, scores.test, scores.diverged)
-        )
-        replicates = {
-            first_seed + s: Replicate(
-                trial_id="", row=s, record=_record(first_seed + s, k, validation[s], test[s], diverged[s])
-            )
-            for s in there
-        }
+        record = _record(k, first_seed, scores)
+        replicates = {first_seed + s: Replicate(record=record, row=s) for s in there}
         return GridPoint(
-            values=self.values[k],
-            name=" ".join(self.values[k]),
+            levels=tuple(
+                Level(axis=axis, values=(value,)) for axis, value in zip(self.axes, self.values[k], strict=True)
+            ),
             parameters=1,
             replicates=replicates,
             trouble="" if replicates else "failed",
@@ -164,22 +161,24 @@ def _correlated(
     return one, correlation * one + math.sqrt(1 - correlation**2) * other
 
 
-def _record(seed: int, k: int, validation: float, test: float, diverged: bool) -> ReplicateRecord:
-    return ReplicateRecord(
-        seed=seed,
-        diverged=diverged,
-        train_loss=_NAN,
-        train_accuracy=_NAN,
-        validation_loss=_NAN,
-        validation_accuracy=_NAN if diverged else validation,
-        test_loss=_NAN,
-        test_accuracy=_NAN if diverged else test,
-        precision=_NAN,
-        recall=_NAN,
-        f1=_NAN,
-        precision_weighted=_NAN,
-        recall_weighted=_NAN,
-        f1_weighted=_NAN,
-        train_time_s=1.0,
-        parameters_sha256=f"{k} {seed}",
+def _record(k: int, first_seed: int, scores: Scores) -> DoneRecord:
+    lost = scores.diverged[k].tolist()
+    columns = {
+        (CRITERION.split, METRIC.name): np.where(lost, math.nan, scores.validation[k]),
+        ("test", METRIC.name): np.where(lost, math.nan, scores.test[k]),
+        (TIME.split, TIME.metric.name): np.ones(len(lost)),
+    }
+    return DoneRecord(
+        trial_id="",
+        replicates=tuple(
+            ReplicateRecord(seed=seed, diverged=diverged, parameters_sha256=f"{k} {seed}")
+            for seed, diverged in enumerate(lost, start=first_seed)
+        ),
+        rows=tuple(
+            Rows(split=split, metric=metric, epochs=(1,), values=[values.tolist()])
+            for (split, metric), values in columns.items()
+        ),
+        files={},
+        fingerprints=(),
+        finished="",
     )

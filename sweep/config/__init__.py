@@ -5,8 +5,6 @@ reading.py    the door: TOML sweep files, `key=value` overrides and names of gri
 """
 
 from sweep.config.reading import (
-    ACTIVATIONS,
-    LOSSES,
     built_in_sweeps,
     check_experiment_name,
     check_trainable,
@@ -28,12 +26,10 @@ from sweep.config.sweep import (
 )
 
 __all__ = [
-    "ACTIVATIONS",
     "AXES",
     "CONFIRMATION",
     "FIRST_RESERVED_SEED",
     "HIDDEN_LAYERS",
-    "LOSSES",
     "FileName",
     "Resources",
     "SweepConfig",

@@ -29,12 +29,10 @@ from sweep.config.sweep import (
 )
 from sweep.errors import ConfigError, shown, unknown
 from sweep.metrics import selecting
+from sweep.pieces import ACTIVATIONS, LOOPS, LOSSES
 from sweep.tasks import DEFAULT_TASK, TASKS
 
-ACTIVATIONS = ("relu", "sigmoid", "tanh")
-LOSSES = ("cross_entropy", "sparse_cross_entropy", "hinge")
 DATASETS = ("digits", "fashion_mnist", "kmnist", "mnist")
-ENGINES = ("auto", "reference", "stacked")
 
 _TOP_LEVEL = ("name", "dataset", "epochs", "seeds", "validation_size", "selection", "engine", "protocol")
 # Name grid points; in a sweep file alone, which is there before any training.
@@ -42,10 +40,11 @@ _NAMING = ("compare", "baseline")
 _TABLES = ("axes", "layers", "resources")
 _NUMBERS = ("epochs", "validation_size")
 _RESOURCES = tuple(field.name for field in dataclasses.fields(Resources))
+# The grid of a sweep file that names no values: the same whatever else can be named.
 _DEFAULT_AXES: dict[str, list[Any]] = {
     "depth": list(HIDDEN_LAYERS),
-    "activation": list(ACTIVATIONS),
-    "loss": list(LOSSES),
+    "activation": ["relu", "sigmoid", "tanh"],
+    "loss": ["cross_entropy", "sparse_cross_entropy", "hinge"],
     "learning_rate": [0.001],
     "batch_size": [64],
 }
@@ -118,7 +117,7 @@ def read_sweep(tables: Mapping[str, Any]) -> SweepConfig:
         seeds=_read_seeds(tables.get("seeds", [0, 1, 2])),
         validation_size=_whole(tables, "validation_size", 5000, at_least=0),
         selection=_choice(tables, "selection", task.SELECTION, tuple(selecting(task.METRICS))),
-        engine=_choice(tables, "engine", "auto", ENGINES),
+        engine=_choice(tables, "engine", "auto", ("auto", *sorted(LOOPS))),
         protocol=_choice(tables, "protocol", "", ("", "published")),
         resources=_read_resources(tables.get("resources", {})),
         compare=_read_pairs(tables.get("compare", []), names),
@@ -154,7 +153,7 @@ def check_trainable(trial: TrialConfig) -> None:
     Raises:
         ConfigError: if it is not.
     """
-    for kind, allowed in (("activation", ACTIVATIONS), ("loss", LOSSES), ("engine", ENGINES[1:])):
+    for kind, allowed in (("activation", ACTIVATIONS), ("loss", LOSSES), ("engine", LOOPS)):
         if getattr(trial, kind) not in allowed:
             problem = unknown(kind, getattr(trial, kind), allowed)
             raise ConfigError(f"this version of sweep cannot train {trial.trial_id}: {problem}")

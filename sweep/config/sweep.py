@@ -65,8 +65,8 @@ class TrialConfig:
             Each hidden layer is followed by the activation, the output layer (one unit a target) by none.
             A sweep file may name others under `[layers]`.
         layers: Units of each hidden layer, first to last.
-        activation: One of `sweep.config.ACTIVATIONS`.
-        loss: One of `sweep.config.LOSSES`.
+        activation: One of `sweep.pieces.ACTIVATIONS`.
+        loss: One of `sweep.pieces.LOSSES`.
         learning_rate: Of Adam.
         batch_size: Samples a step; the last short batch of an epoch is kept.
         epochs: Passes over the training split.
@@ -156,12 +156,12 @@ class SweepConfig:
         """The grid points."""
         return [*itertools.product(*(axis.values for axis in self.axes))]
 
-    def trials(self, *, dataset_sha256: str, engine: str) -> list[TrialConfig]:
+    def trials(self, *, dataset_sha256: str, engine: str = "") -> list[TrialConfig]:
         """Gives one trial per grid point.
 
         Args:
             dataset_sha256: Hash of the data set that `dataset` names.
-            engine: What `engine` stands for on this machine: reference or stacked.
+            engine: The loop that trains them, "" as long as none is chosen.
         """
         named = [dict(zip(AXES, point, strict=True)) for point in self.points]
         return [

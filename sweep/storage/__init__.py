@@ -16,7 +16,7 @@ from sweep.storage.local import LocalStorage
 
 
 def open_storage(root: str | os.PathLike[str]) -> Storage:
-    """Gives the storage of a path or a URI `s3://bucket/prefix`; nothing is read or written yet.
+    """The storage of a path or a URI `s3://bucket/prefix`; nothing is read or written yet.
 
     Raises:
         StorageError: for another kind of URI, or one with credentials or options that it cannot have.
@@ -25,9 +25,9 @@ def open_storage(root: str | os.PathLike[str]) -> Storage:
     if not text or "\0" in text:
         raise StorageError(f"{text!r} is no storage; give a folder or s3://bucket/prefix")
     if text.startswith("s3://"):
-        from sweep.storage.s3 import Bucket, ObjectStorage
+        from sweep.storage.s3 import ObjectStorage
 
-        return ObjectStorage(*Bucket.of(text))
+        return ObjectStorage(text)
     if scheme := re.match(r"([A-Za-z][\w+.-]+):/", text):  # also with one slash: what follows may be a secret
         raise StorageError(f"storage {scheme[1]}:// is not supported; give a folder or s3://bucket/prefix")
     return LocalStorage(root)

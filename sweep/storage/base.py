@@ -1,7 +1,7 @@
 """What a storage can do: five methods that each back end has, and all else, written once over these.
 
-A new back end is one file with one class of the five, and its line in `open_storage`. What it can do better in its own
-way (a true renaming, all files below a folder at one request) it may override.
+A new back end is one class with the five, and its line in `open_storage`. What it can do better in its own way (a
+true renaming, all files below a folder at one request) it may override.
 """
 
 import contextlib
@@ -12,7 +12,6 @@ import secrets
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Self
 
@@ -23,7 +22,6 @@ TEMPORARY = ".tmp-"
 # No writer that cannot be seen from here takes this long over one file; the clocks of hosts may differ by less.
 ABANDONED_AFTER_S = 3600.0
 
-_READ_AT_A_TIME = 16
 _HELD_S = 5.0
 _FULL_BYTES = 64 * 1024
 
@@ -33,9 +31,6 @@ class Storage(ABC):
 
     Paths given to its methods are relative to the root, with forward slashes. `str` gives the path or URI of the
     root, with which `open_storage` opens it again, in another process or on another host.
-
-    Args:
-        root: Path of the root within the back end.
     """
 
     # Whether the storage itself makes sure that what is read is what was written.
@@ -52,20 +47,11 @@ class Storage(ABC):
 
     @abstractmethod
     def read(self, path: str) -> bytes:
-        """Gives a file's content.
-
-        Raises:
-            FileNotFoundError: if there is none.
-            StorageError: if the storage refuses, or cannot be reached.
-        """
+        """A file's content; FileNotFoundError if there is none."""
 
     @abstractmethod
     def write(self, path: str, content: bytes) -> None:
-        """Writes a file whole and atomically; it lasts from then on, and folders need not be made.
-
-        Raises:
-            StorageError: if the storage refuses, or cannot be reached; an older file stays intact.
-        """
+        """Writes a file whole and atomically, in folders that it makes; it lasts, or an older file stays intact."""
 
     @abstractmethod
     def create(self, path: str, content: bytes) -> bool:
@@ -73,7 +59,7 @@ class Storage(ABC):
 
     @abstractmethod
     def entries(self, path: str) -> Iterable[str]:
-        """Gives the names in a folder, those of folders with a slash at the end; none if there is no such folder."""
+        """The names in a folder, those of folders with a slash at the end; none if there is no such folder."""
 
     @abstractmethod
     def delete(self, path: str) -> None:
@@ -87,24 +73,27 @@ class Storage(ABC):
         return os.path.basename(self._root)
 
     def folder(self, path: str) -> Self:
-        """Gives the storage of a folder below this one."""
+        """The storage of a folder below this one."""
         below = copy.copy(self)
         below._root, below._added = self._at(path), {}
         return below
 
     def read_lines(self, path: str) -> list[str]:
-        """Gives the lines that `append` has added, here or where this storage was copied from; oldest first."""
+        """The lines that `append` has added, here or where this storage was copied from; oldest first."""
         folder, slash, name = path.rpartition("/")
-        names = _files_of_lines(name, self.entries(folder))
-        contents = self.read_each([f"{folder}{slash}{one}" for one in names])
+        stem, dot, suffix = (re.escape(part) for part in name.rpartition("."))
+        pattern = rf"{stem}(?:-(\w+)-(\w+)-(\d+))?{dot}{suffix}"
+        segments = [match for one in self.entries(folder) if (match := re.fullmatch(pattern, one))]
+        segments.sort(key=lambda match: (match[1] or "", match[2] or "", int(match[3] or 0)))
+        contents = self.read_each([f"{folder}{slash}{match[0]}" for match in segments])
         return [line for content in contents if content for line in content.decode(errors="replace").splitlines()]
 
     def list(self, path: str = "") -> list[str]:
-        """Gives the sorted names in a folder, without temporary files; none if there is no such folder."""
+        """The sorted names in a folder, without temporary files; none if there is no such folder."""
         return sorted(name.removesuffix("/") for name in self.entries(path) if not name.startswith(TEMPORARY))
 
     def files(self, path: str = "") -> set[str]:
-        """Gives the paths of all files in a folder and below, without temporary ones."""
+        """The paths of all files in a folder and below, without temporary ones."""
         found, folders = set(), [path]
         while folders:
             folder = folders.pop()
@@ -122,19 +111,11 @@ class Storage(ABC):
         return name in self.entries(folder)
 
     def read_each(self, paths: Sequence[str]) -> Iterator[bytes | None]:
-        """Gives the content of each file in order, None where there is none; lists first, reads several at a time."""
-        there = set(paths)
-        if len(paths) > 1:
-            there = self.files(os.path.commonpath([os.path.dirname(path) for path in paths]))
-        with ThreadPoolExecutor(_READ_AT_A_TIME) as pool:
-            yield from pool.map(lambda path: self._read_or_none(path) if path in there else None, paths)
+        """The content of each file in order, None where there is none."""
+        return map(self._read_or_none, paths)
 
     def rename(self, path: str, new_path: str) -> None:
-        """Gives a file a new name in the same storage.
-
-        Raises:
-            FileNotFoundError: if there is none.
-        """
+        """Gives a file a new name in the same storage; FileNotFoundError if there is none."""
         self.write(new_path, self.read(path))
         self.delete(path)
 
@@ -148,11 +129,7 @@ class Storage(ABC):
             segments.flush()
 
     def check_writable(self) -> None:
-        """Writes a file, reads it back and removes it.
-
-        Raises:
-            StorageError: if that is refused, or another content comes back.
-        """
+        """Writes a file, reads it back and removes it; StorageError if that fails."""
         probe, content = f"{TEMPORARY}probe-{secrets.token_hex(4)}", secrets.token_bytes(16)
         with self.no_empty_folders():
             self.write(probe, content)
@@ -160,8 +137,6 @@ class Storage(ABC):
             self.delete(probe)
         if not same:
             raise StorageError(f"{self} gives back something else than was written; choose another --storage")
-
-    # ---- what only some back ends have something to do for
 
     def remove_abandoned(self) -> None:  # noqa: B027
         """Removes, in this folder and below, what killed writers left; writers that live are not disturbed."""
@@ -175,7 +150,6 @@ class Storage(ABC):
         return None
 
     def _at(self, path: str) -> str:
-        """The path within the back end."""
         return os.path.join(self._root, path) if path else self._root
 
     def _read_or_none(self, path: str) -> bytes | None:
@@ -194,34 +168,28 @@ class _Segments:
     """
 
     def __init__(self, path: str, write: Callable[[str, bytes], None]) -> None:
-        self._stem, self._dot, self._suffix = path.rpartition(".")
-        self._writer = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+        stem, self._dot, self._suffix = path.rpartition(".")
+        self._stem = f"{stem}-{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
         self._write, self._writing = write, threading.Lock()
         self._number, self._segment = 0, b""
         self._held: list[str] = []
-        self._timer: threading.Timer | None = None
+        self._awaited = False  # whether a timer will write them
 
     def add(self, line: str) -> None:
-        """Holds a line, which is written soon by another thread; never waits for the storage."""
+        # Written soon by another thread: whoever adds a line never waits for the storage.
         self._held.append(line)
-        if not self._timer:
-            self._timer = timer = threading.Timer(_HELD_S, self._flush_later)
+        if not self._awaited:
+            self._awaited = True
+            timer = threading.Timer(_HELD_S, self._flush_later)
             timer.daemon = True
             timer.start()
 
     def flush(self) -> None:
-        """Writes what is held.
-
-        Raises:
-            StorageError: if it cannot be written; it stays held.
-        """
         with self._writing:
-            timer, self._timer = self._timer, None  # first: a line added from here on starts the next
-            if timer:
-                timer.cancel()
+            self._awaited = False  # first: a line added from here on starts the next timer
             if held := self._held[:]:
                 content = self._segment + "".join(f"{line}\n" for line in held).encode()
-                self._write(f"{self._stem}-{self._writer}-{self._number:04d}{self._dot}{self._suffix}", content)
+                self._write(f"{self._stem}-{self._number:04d}{self._dot}{self._suffix}", content)
                 del self._held[: len(held)]
                 full = len(content) >= _FULL_BYTES
                 self._number, self._segment = self._number + full, b"" if full else content
@@ -229,11 +197,3 @@ class _Segments:
     def _flush_later(self) -> None:
         with contextlib.suppress(StorageError):  # what matters more than these lines reports it
             self.flush()
-
-
-def _files_of_lines(name: str, names: Iterable[str]) -> list[str]:
-    """Gives those of the names that are a file of lines or its segments, in the order in which they were written."""
-    stem, dot, suffix = (re.escape(part) for part in name.rpartition("."))
-    matches = [re.fullmatch(rf"{stem}(?:-(\w+)-(\w+)-(\d+))?{dot}{suffix}", one) for one in names]
-    order = {match[0]: (match[1] or "", match[2] or "", int(match[3] or 0)) for match in matches if match}
-    return sorted(order, key=order.__getitem__)

@@ -5,39 +5,37 @@ What differs from a folder, because an object store offers less through pyarrow 
 - No put that fails if the object exists. `create` looks, writes, waits and reads back: of writers that begin within
   `_SETTLE_S` of each other the last one wins, and the others notice. A writer held up for longer between its look and
   its put may win late; the lock's heartbeat then tells the first holder. Two writers of a trial write the same numbers.
-- No renaming and no appending: what `base.py` makes of the five methods has to do.
 - pyarrow leaves an empty object `folder/` where it deletes a file, as "Create folder" in a console does.
 - An upload of more than 10 MB that is killed leaves invisible parts; a lifecycle rule of the bucket removes them.
 
-Credentials come from where S3 clients take them: `AWS_ACCESS_KEY_ID` and so on, the files in `~/.aws`, the role of
-the machine. They are never part of a storage path, which is written down. The endpoint of a store that is not
-Amazon's comes from the URI (`?endpoint_override=`), `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`, or the profile.
+Credentials come from where S3 clients take them, and are never part of a storage path, which is written down. The
+address of a store that is not Amazon's comes from the URI (`?endpoint_override=`), `AWS_ENDPOINT_URL_S3`,
+`AWS_ENDPOINT_URL`, or the profile.
 """
 
 import configparser
 import contextlib
+import itertools
 import os
 import random
 import re
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 from sweep.errors import StorageError
 from sweep.storage.base import ABANDONED_AFTER_S, TEMPORARY, Storage
 
-Answer = TypeVar("Answer")
-
 PATIENCE_S = 60.0
 # For an address where nothing has ever answered, and for a store that has just been given up.
 IMPATIENCE_S = 10.0
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 8.0
-_ATTEMPTS_OF_CLIENT = 2
-_SETTLE_S = 1.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S, _SETTLE_S = 0.2, 8.0, 1.0
 _CONNECT_TIMEOUT_S, _SILENCE_TIMEOUT_S = 5.0, 10.0
 
 # Each with what it may be and an example: what does not match is perhaps a secret, and is not repeated.
@@ -47,7 +45,7 @@ _OPTIONS = {
     "scheme": (r"https?", "http or https"),
 }
 _CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile in ~/.aws, or the role of the machine"
-# Trying again cannot help, and the user can do something about each.
+# What pyarrow says where trying again cannot help, and what the user can do about it; of several the first.
 _REMEDIES = {
     "NO_SUCH_BUCKET": "there is no such bucket; make it, or check its name and AWS_ENDPOINT_URL",
     "ACCESS_DENIED": "permission denied; give credentials that may read, write, list and delete there: " + _CREDENTIALS,
@@ -62,45 +60,44 @@ _REMEDIES = {
     "RESOURCE_NOT_FOUND": "what answers there is no S3 store; check AWS_ENDPOINT_URL",
 }
 _NOBODY_THERE = ("Could not resolve host", "Could not connect to server")
+_JITTER = random.Random()
 
 
 class ObjectStorage(Storage):
     """The objects below a prefix of a bucket.
 
     Args:
-        bucket: Of the objects; shared by the storages of its folders.
-        prefix: Without slashes at its ends; "" is the whole bucket.
+        uri: `s3://bucket/prefix?options`.
+
+    Raises:
+        StorageError: if it names no bucket, or has credentials or unknown options; these are not repeated.
     """
 
-    # An object store checks what it receives and what it keeps.
     keeps_checksums = True
 
-    def __init__(self, bucket: "Bucket", prefix: str) -> None:
+    def __init__(self, uri: str) -> None:
+        self._bucket, prefix, self._options = _parts(uri)
         super().__init__(prefix)
-        self._bucket = bucket
+        # Shared with the storages of folders. Of `answers`: None before the first, False once the store is given up.
+        self._client = SimpleNamespace(filesystem=None, answers=None)
 
     def __str__(self) -> str:
-        return self._bucket.uri(self._root)
+        return self._uri(self._root)
 
     def read(self, path: str) -> bytes:
-        """Gives an object's content."""
-
-        def request(filesystem: Any, place: str) -> bytes:
-            with filesystem.open_input_file(place) as file:
-                content: bytes = file.read()
-            return content
-
-        return self._bucket.ask(self._at(path), request)
+        """An object's content."""
+        content: bytes = self._ask(self._at(path), lambda filesystem, key: filesystem.open_input_file(key).read())
+        return content
 
     def write(self, path: str, content: bytes) -> None:
         """Writes an object by one atomic put."""
 
-        def request(filesystem: Any, place: str) -> None:
-            stream = filesystem.open_output_stream(place, compression=None)
+        def put(filesystem: Any, key: str) -> None:
+            stream = filesystem.open_output_stream(key, compression=None)
             stream.write(content)
-            stream.close()
+            stream.close()  # not where writing fails: a part of the content would be the object
 
-        self._bucket.ask(self._at(path), request)
+        self._ask(self._at(path), put)
 
     def create(self, path: str, content: bytes) -> bool:
         """Writes an object only if there is none; False, too, if another writer was later."""
@@ -111,17 +108,23 @@ class ObjectStorage(Storage):
         return self._read_or_none(path) == content
 
     def entries(self, path: str) -> Iterable[str]:
-        """Gives the names between the prefix and the next slash; a thousand per request."""
+        """The names between the prefix and the next slash; a thousand per request."""
         return [info.base_name if info.is_file else f"{info.base_name}/" for info in self._listed(self._at(path)) or ()]
 
     def delete(self, path: str) -> None:
         """Removes an object."""
         with contextlib.suppress(FileNotFoundError):
-            self._bucket.ask(self._at(path), lambda filesystem, place: filesystem.delete_file(place))
+            self._ask(self._at(path), lambda filesystem, key: filesystem.delete_file(key))
+
+    def read_each(self, paths: Sequence[str]) -> Iterator[bytes | None]:
+        """Lists first, if there are several, then reads several at a time those that are there."""
+        there = self.files(os.path.commonpath(map(os.path.dirname, paths))) if len(paths) > 1 else paths
+        with ThreadPoolExecutor(16) as pool:
+            yield from pool.map(lambda path: self._read_or_none(path) if path in there else None, paths)
 
     def files(self, path: str = "") -> set[str]:
         """Asks for all objects below a prefix at once; a thousand per request, in however many folders they lie."""
-        above = len(self._bucket.name) + len(self._at("x"))
+        above = len(self._bucket) + len(self._at("x"))
         infos = self._listed(self._at(path), recursive=True) or ()
         return {info.path[above:] for info in infos if info.is_file and not info.base_name.startswith(TEMPORARY)}
 
@@ -134,11 +137,7 @@ class ObjectStorage(Storage):
 
     @contextlib.contextmanager
     def no_empty_folders(self) -> Iterator[None]:
-        """Takes away, at the end, the empty objects `folder/` that came within for this storage.
-
-        An object that another writer puts there between the look and the removal would go too: within milliseconds,
-        and before it has an experiment there.
-        """
+        """Takes away, at the end, the empty objects `folder/` that came within for this storage."""
         new, prefix = [], self._root
         while prefix and self._listed(prefix) is None:
             new.append(prefix)
@@ -147,171 +146,122 @@ class ObjectStorage(Storage):
             yield
         finally:
             with contextlib.suppress(StorageError, FileNotFoundError):
-                for prefix in new:
-                    if self._listed(prefix):
-                        break
-                    self._bucket.ask(prefix, lambda filesystem, place: filesystem.delete_dir(place))
+                for prefix in itertools.takewhile(lambda prefix: not self._listed(prefix), new):
+                    # What another writer puts there within these milliseconds goes too: it has no experiment there yet.
+                    self._ask(prefix, lambda filesystem, key: filesystem.delete_dir(key))
 
     def _listed(self, prefix: str, *, recursive: bool = False) -> Sequence[Any] | None:
         """What pyarrow says of the objects below a prefix; None if there is nothing of that name, not even a marker."""
+        from pyarrow.fs import FileSelector
 
-        def request(filesystem: Any, place: str) -> Sequence[Any]:
-            from pyarrow import fs
-
-            infos: Sequence[Any] = filesystem.get_file_info(fs.FileSelector(place, recursive=recursive))
-            return infos
-
-        try:
-            return self._bucket.ask(prefix, request)
-        except FileNotFoundError:
-            return None
-
-
-class Bucket:
-    """A bucket, with the retries that an object store needs; opened when first used.
-
-    Args:
-        name: Of the bucket.
-        options: Of the URI: endpoint_override, region, scheme.
-    """
-
-    def __init__(self, name: str, options: dict[str, str]) -> None:
-        self.name = name
-        self._options = options
-        self._opened: Any = None
-        self._answered = self._given_up = False
-        self._random = random.Random()
-
-    @classmethod
-    def of(cls, uri: str) -> tuple["Bucket", str]:
-        """Gives the bucket and the prefix of `s3://bucket/prefix?options`.
-
-        Raises:
-            StorageError: if it names no bucket, or has credentials or unknown options; these are not repeated.
-        """
-        try:
-            parts = urlsplit(uri)
-        except ValueError:
-            raise StorageError("the --storage URI is none; write s3://bucket/prefix") from None
-        options = dict(parse_qsl(parts.query, keep_blank_values=True))
-        # Users and passwords of URLs too, however often they are escaped.
-        secret = any(word in option.lower() for option in options for word in ("key", "token", "secret", "password"))
-        if secret or "@" in unquote(unquote(f"{parts.netloc}{parts.query}")):
-            raise StorageError(
-                "the --storage URI has credentials in it, which would be written down; leave them out and give "
-                + _CREDENTIALS
+        with contextlib.suppress(FileNotFoundError):
+            infos: Sequence[Any] = self._ask(
+                prefix, lambda filesystem, key: filesystem.get_file_info(FileSelector(key, recursive=recursive))
             )
-        for option, value in options.items():
-            if option not in _OPTIONS:
-                name = f" {option!r}" if re.fullmatch("[a-z_]+", option) else ""
-                raise StorageError(f"unknown option{name} in the --storage URI; choose from {', '.join(_OPTIONS)}")
-            pattern, example = _OPTIONS[option]
-            if not re.fullmatch(pattern, value, re.ASCII):
-                raise StorageError(f"the --storage URI has a {option} that cannot be one; write {example}")
-        prefix = unquote(parts.path).strip("/")
-        outside = bool(prefix) and not {"", ".", ".."}.isdisjoint(prefix.split("/"))
-        if not re.fullmatch(r"[\w.-]+", parts.netloc, re.ASCII) or parts.fragment or outside:
-            raise StorageError("the --storage URI names no bucket and prefix; write s3://bucket/prefix")
-        return cls(parts.netloc, options), prefix
+            return infos
+        return None
 
-    def uri(self, prefix: str) -> str:
-        """Gives the URI of a prefix, without credentials."""
+    def _uri(self, prefix: str) -> str:
         query = f"?{urlencode(self._options, safe=':/')}" if self._options else ""
-        for character in "%?#":
-            prefix = prefix.replace(character, quote(character))
-        return f"s3://{self.name}/{prefix}{query}"
+        return f"s3://{self._bucket}/{re.sub('[%?#]', lambda found: quote(found[0]), prefix)}{query}"
 
-    def ask(self, key: str, request: Callable[[Any, str], Answer]) -> Answer:
-        """Gives what a request to pyarrow's file system answers; tries again while trying again can help.
-
-        Args:
-            key: What it is about, for errors too.
-            request: Takes the file system, and the key as pyarrow wants it, behind the bucket's name.
+    def _ask(self, prefix: str, request: Callable[[Any, str], Any]) -> Any:
+        """What a request to pyarrow's file system answers about a key, which has the bucket's name before the prefix.
 
         Raises:
             FileNotFoundError: if there is no such object.
-            StorageError: if the store refuses, or has not answered for about a minute.
+            StorageError: if the store refuses, or has not answered for about a minute of trying again.
         """
         start, pause_s = time.monotonic(), _FIRST_PAUSE_S
         while True:
             try:
-                answer = request(self._filesystem(), f"{self.name}/{key}".rstrip("/"))
+                answer = request(self._filesystem(), f"{self._bucket}/{prefix}".rstrip("/"))
+                self._client.answers = True
+                return answer
             except FileNotFoundError:
-                self._answered, self._given_up = True, False
+                self._client.answers = True
                 raise
             except OSError as error:
                 problem = str(error)
-                place = f"{self.uri(key)} from {socket.gethostname()}"
-                if remedy := _remedy(problem):
-                    if "No response body" in problem:
-                        remedy = self._remedy_of_listing() or remedy
-                    raise StorageError(f"cannot use {place}: {remedy}") from None
-                if time.monotonic() + pause_s - start > self._patience_s(problem):
-                    self._given_up = True
-                    raise StorageError(
-                        f"cannot reach {place} ({_brief(problem)}); check the network and AWS_ENDPOINT_URL, "
-                        "then try again: nothing that was written is lost"
-                    ) from None
-            else:
-                self._answered, self._given_up = True, False
-                return answer
-            time.sleep(pause_s * self._random.uniform(0.5, 1))
+            place = f"{self._uri(prefix)} from {socket.gethostname()}"
+            if remedy := self._remedy(problem):
+                raise StorageError(f"cannot use {place}: {remedy}")
+            nobody = self._client.answers is None and any(sign in problem for sign in _NOBODY_THERE)
+            patience_s = IMPATIENCE_S if nobody or self._client.answers is False else PATIENCE_S
+            if time.monotonic() + pause_s - start > patience_s:
+                self._client.answers = False
+                said = problem.rpartition("AWS Error ")[2].partition("\n")[0].partition(";")[0]
+                raise StorageError(
+                    f"cannot reach {place} ({said[:120]}); check the network and AWS_ENDPOINT_URL, "
+                    "then try again: nothing that was written is lost"
+                )
+            time.sleep(pause_s * _JITTER.uniform(0.5, 1))
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    def _remedy_of_listing(self) -> str:
-        """Asks again in a way that is answered with a reason; a look at one object is not."""
-        from pyarrow import fs
+    def _remedy(self, problem: str) -> str:
+        """What the user can do, "" where trying again may help."""
+        known = [remedy for sign, remedy in _REMEDIES.items() if sign in problem]
+        if known and "No response body" in problem:  # of a look at one object; a list is refused with a reason
+            from pyarrow.fs import FileSelector
 
-        try:
-            self._filesystem().get_file_info(fs.FileSelector(self.name))
-        except OSError as error:
-            return _remedy(str(error))
-        return ""
-
-    def _patience_s(self, problem: str) -> float:
-        nobody = not self._answered and any(sign in problem for sign in _NOBODY_THERE)
-        return IMPATIENCE_S if nobody or self._given_up else PATIENCE_S
+            try:
+                self._filesystem().get_file_info(FileSelector(self._bucket))
+            except OSError as error:
+                known = [remedy for sign, remedy in _REMEDIES.items() if sign in str(error)] + known
+        return known[0] if known else ""
 
     def _filesystem(self) -> Any:
-        if self._opened is None:
+        if self._client.filesystem is None:
             from pyarrow import fs
 
             given = self._options.get
             endpoint = given("endpoint_override") or _setting("endpoint_url", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
             region = given("region") or _setting("region", "AWS_REGION", "AWS_DEFAULT_REGION")
-            self._opened = fs.S3FileSystem(
-                region=region or ("us-east-1" if endpoint else fs.resolve_s3_region(self.name)),
+            self._client.filesystem = fs.S3FileSystem(
+                region=region or ("us-east-1" if endpoint else fs.resolve_s3_region(self._bucket)),
                 endpoint_override=endpoint or None,
                 scheme=given("scheme"),
                 connect_timeout=_CONNECT_TIMEOUT_S,
                 request_timeout=_SILENCE_TIMEOUT_S,
-                retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS_OF_CLIENT),
+                retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=2),
                 allow_delayed_open=True,  # a file of up to 10 MB is one request
             )
-        return self._opened
+        return self._client.filesystem
 
 
-def _remedy(problem: str) -> str:
-    return next((_REMEDIES[sign] for sign in _REMEDIES if sign in problem), "")
+def _parts(uri: str) -> tuple[str, str, dict[str, str]]:
+    """Bucket, prefix and options of a URI."""
+    place, _, query = uri.partition("?")
+    bucket, _, prefix = place.removeprefix("s3://").partition("/")
+    prefix = unquote(prefix).strip("/")
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    secret = re.search("key|token|secret|password", " ".join(options), re.IGNORECASE)
+    # Users and passwords of URLs too, however often they are escaped.
+    if secret or "@" in unquote(unquote(bucket + query)):
+        raise StorageError(
+            "the --storage URI has credentials in it, which would be written down; leave them out and give "
+            + _CREDENTIALS
+        )
+    for option, value in options.items():
+        if option not in _OPTIONS:
+            name = f" {option!r}" if re.fullmatch("[a-z_]+", option) else ""
+            raise StorageError(f"unknown option{name} in the --storage URI; choose from {', '.join(_OPTIONS)}")
+        pattern, example = _OPTIONS[option]
+        if not re.fullmatch(pattern, value, re.ASCII):
+            raise StorageError(f"the --storage URI has a {option} that cannot be one; write {example}")
+    outside = prefix and not {"", ".", ".."}.isdisjoint(prefix.split("/"))
+    if not re.fullmatch(r"[\w.-]+", bucket, re.ASCII) or "#" in uri or outside:
+        raise StorageError("the --storage URI names no bucket and prefix; write s3://bucket/prefix")
+    return bucket, prefix, options
 
 
 def _setting(key: str, *variables: str) -> str:
-    """Gives what the environment says, else the profile in `~/.aws/config`; pyarrow reads no endpoint from it."""
+    """What the environment says, else the profile in `~/.aws/config`, where pyarrow looks for no endpoint."""
     if given := next(filter(None, map(os.environ.get, variables)), ""):
         return given
     profiles = configparser.ConfigParser(interpolation=None)
     with contextlib.suppress(configparser.Error, OSError, UnicodeDecodeError):
         profiles.read(Path(os.environ.get("AWS_CONFIG_FILE") or "~/.aws/config").expanduser())
-        name = os.environ.get("AWS_PROFILE", "default")
-        section = next((one for one in (f"profile {name}", name) if profiles.has_section(one)), "")
-        return profiles.get(section, key, fallback="")
-    return ""
-
-
-def _brief(problem: str) -> str:
-    """What went wrong, without what pyarrow was doing."""
-    found = re.search(
-        r"AWS Error (\w+(?: \(HTTP status \d+\))?) during \w+ operation: *(?:curlCode: \d+, )?(.*)", problem
-    )
-    words = " ".join(word.partition(";")[0] for word in found.groups()) if found else problem.partition("\n")[0]
-    return words.strip()[:120]
+    name = os.environ.get("AWS_PROFILE", "default")
+    section = f"profile {name}" if profiles.has_section(f"profile {name}") else name
+    return profiles.get(section, key, fallback="")

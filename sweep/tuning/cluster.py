@@ -1,7 +1,7 @@
 """A Ray cluster to train on: a private one on this machine, or the user's own.
 
-Ray must be told several things before it is imported, and says little that a user can act on; so the settings, the
-checks before anything is trained, and the messages are here.
+Ray must be told several things before it is imported, and says little that a user can act on; so the settings, and the
+messages of a start that fails, are here.
 """
 
 import contextlib
@@ -11,22 +11,17 @@ import secrets
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import sweep as package
 from sweep import machine
-from sweep.config import Resources
 from sweep.errors import ResourceError, reason
-from sweep.records import Manifest
 from sweep.tuning.guard import Guard
-from sweep.tuning.join import UNPROTECTED, Head, find_head
-from sweep.tuning.lean import without_onlookers
-from sweep.tuning.private import check_machine, make_folder, not_started
-from sweep.tuning.watch import Watch
+from sweep.tuning.head import UNPROTECTED, Head, Watch, find_head
+from sweep.tuning.nodes import Node, living_nodes
+from sweep.tuning.private import check_machine, make_folder, not_started, without_onlookers
 
 _QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -45,16 +40,6 @@ _QUIET = {
     # Its warning would come after ours, and hangs all the same.
     "TUNE_WARN_INSUFFICENT_RESOURCE_THRESHOLD_S": "1000000000",
 }
-_GPU_SHARE = 0.25
-
-
-@dataclass(frozen=True, kw_only=True)
-class Node:
-    """What a node offers: CPUs, GPUs, and its address for messages."""
-
-    name: str
-    num_cpus: float
-    num_gpus: float
 
 
 class Cluster:
@@ -79,14 +64,10 @@ class Cluster:
         object_store_gb: float = 0.5,
         on_lost: Callable[[str], None] = lambda what: None,
     ) -> None:
-        self._address = address
-        self._object_store_gb = object_store_gb
-        self._on_lost = on_lost
+        self._address, self._object_store_gb, self._on_lost = address, object_store_gb, on_lost
         self.warning = ""
-        self._environment_before: dict[str, str | None] = {}
-        self._guard: Guard | None = None
-        self._watch: Watch | None = None
-        os.environ |= {key: os.environ.get(key, value) for key, value in _QUIET.items()}
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
         try:
             Path.home()
         except RuntimeError:
@@ -94,106 +75,100 @@ class Cluster:
         import ray  # noqa: F401  (before whatever other threads import: on entering, Ray's processes start at once)
 
     def __enter__(self) -> "Cluster":
+        import ray
+
         head = find_head(self._address) if self._address else None
         if not head:
             check_machine()
         folder = make_folder()
         try:
-            self._guard = Guard(folder)
+            guard = Guard(folder)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise not_started(error, folder) from error
-        tempfile.tempdir = str(folder)  # of this process too: what is in it goes, however this process ends
-        import ray
-
-        # It tells its cluster the command line, and fails over letters that are not UTF-8.
-        ray._private.utils.get_entrypoint_name = lambda: "sweep"
-        if head:
-            self._join(head)
-        else:
-            self._start(folder)
-        logging.getLogger("ray").setLevel(logging.ERROR)
-        ray._private.worker._worker_logs_enabled = False  # log_to_driver leaves what raylets say of lost nodes
-        # Its tracebacks of lost workers say less than our line about the same trial.
-        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-        self._watch = Watch(self._on_lost, head=head.address if head else None)
+        with contextlib.ExitStack() as leaving:
+            if head:
+                self.warning = "" if head.tokens else UNPROTECTED
+                authentication = {"RAY_AUTH_MODE": "token" if head.tokens else "disabled"}
+            else:  # Ray's processes listen on all interfaces; the token never leaves their environment
+                authentication = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+            leaving.callback(_authenticate, _authenticate(authentication))
+            tempfile.tempdir = str(folder)  # of this process too: what is in it goes, however this process ends
+            leaving.callback(setattr, tempfile, "tempdir", None)
+            leaving.callback(guard.release)
+            leaving.callback(_shut_down)
+            # It tells its cluster the command line, and fails over letters that are not UTF-8.
+            ray._private.utils.get_entrypoint_name = lambda: "sweep"
+            if head:
+                _join(head)
+            else:
+                _start(folder, self._object_store_gb)
+            logging.getLogger("ray").setLevel(logging.ERROR)
+            ray._private.worker._worker_logs_enabled = False  # log_to_driver leaves what raylets say of lost nodes
+            # Its tracebacks of lost workers say less than our line about the same trial.
+            logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+            leaving.callback(Watch(self._on_lost, head=head.address if head else None).stop)
+            self._leaving = leaving.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        import ray
-
-        if self._watch:
-            self._watch.stop()
-        with contextlib.suppress(Exception):  # a cluster that is already gone cannot be left
-            ray.shutdown()
-        if self._guard:
-            self._guard.release()
-        tempfile.tempdir = None
-        self._authenticate(self._environment_before)
-
-    def _join(self, head: Head) -> None:
-        import ray
-
-        self.warning = "" if head.tokens else UNPROTECTED
-        self._authenticate({"RAY_AUTH_MODE": "token" if head.tokens else "disabled"})
-        try:
-            ray.init(address=head.address, **_quiet())
-        except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-            self.__exit__(None, None, None)
-            raise ResourceError(
-                f"cannot join the Ray cluster at {head.address} ({reason(error)}); "
-                "check that it runs with `ray status`, or leave --address out"
-            ) from error
-
-    def _start(self, folder: Path) -> None:
-        import ray
-
-        # Ray's processes listen on all interfaces; the token never leaves their environment.
-        self._authenticate({"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)})
-        memory = machine.memory_bytes()
-        try:
-            with without_onlookers():
-                ray.init(
-                    address="local",
-                    num_cpus=machine.num_cpus(),
-                    object_store_memory=int(min(self._object_store_gb * 1e9, memory / 2)),
-                    include_dashboard=False,
-                    _memory=memory,
-                    _temp_dir=str(folder / "r"),
-                    # Ray looks at its size before it asks whether it is there.
-                    _plasma_directory=None if os.access("/dev/shm", os.W_OK) else str(folder),
-                    **_quiet(),
-                )
-        except Exception as error:  # Ray raises whatever the file system, the network and its own parts raise
-            problem = not_started(error, folder)
-            self.__exit__(None, None, None)
-            raise problem from error
-
-    def _authenticate(self, environment: Mapping[str, str | None]) -> None:
-        """Sets Ray's way of authentication for this process and those it starts; None removes a variable."""
-        self._environment_before = {name: os.environ.pop(name, None) for name in environment}
-        os.environ.update({name: value for name, value in environment.items() if value is not None})
-        from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
-
-        Config.initialize("")  # what Ray read when it was first imported
-        AuthenticationTokenLoader.instance().reset_cache()
+    def __exit__(self, *ending: object) -> None:
+        self._leaving.close()
 
     @property
     def nodes(self) -> list[Node]:
         """The nodes that are alive."""
-        import ray
+        return living_nodes()
 
-        return [
-            Node(
-                name=node["NodeManagerAddress"],
-                num_cpus=node["Resources"].get("CPU", 0.0),
-                num_gpus=node["Resources"].get("GPU", 0.0),
+
+def _join(head: Head) -> None:
+    import ray
+
+    try:
+        ray.init(address=head.address, **_quiet())
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise ResourceError(
+            f"cannot join the Ray cluster at {head.address} ({reason(error)}); "
+            "check that it runs with `ray status`, or leave --address out"
+        ) from error
+
+
+def _start(folder: Path, object_store_gb: float) -> None:
+    import ray
+
+    memory = machine.memory_bytes()
+    try:
+        with without_onlookers():
+            ray.init(
+                address="local",
+                num_cpus=machine.num_cpus(),
+                object_store_memory=int(min(object_store_gb * 1e9, memory / 2)),
+                include_dashboard=False,
+                _memory=memory,
+                _temp_dir=str(folder / "r"),
+                # Ray looks at its size before it asks whether it is there.
+                _plasma_directory=None if os.access("/dev/shm", os.W_OK) else str(folder),
+                **_quiet(),
             )
-            for node in ray.nodes()  # type: ignore[no-untyped-call]
-            if node["Alive"]
-        ]
+    except Exception as error:  # Ray raises whatever the file system, the network and its own parts raise
+        raise not_started(error, folder) from error
+
+
+def _shut_down() -> None:
+    import ray
+
+    with contextlib.suppress(Exception):  # a cluster that is already gone cannot be left
+        ray.shutdown()
+
+
+def _authenticate(environment: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Sets Ray's way of authentication for this process and those it starts, None removes a variable; gives the old."""
+    before = {name: os.environ.pop(name, None) for name in environment}
+    os.environ.update({name: value for name, value in environment.items() if value is not None})
+    from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
+
+    Config.initialize("")  # what Ray read when it was first imported
+    AuthenticationTokenLoader.instance().reset_cache()
+    return before
 
 
 def _quiet() -> dict[str, Any]:
@@ -216,45 +191,3 @@ def _quiet() -> dict[str, Any]:
         # Of a package that runs from its source without being installed.
         "job_config": OnlyInstalled(_py_driver_sys_path=[] if source in sys.path else [source]),
     }
-
-
-def local_node(*, gpus: bool) -> Node:
-    """What this machine offers to a private cluster; GPUs are only counted if asked for, which imports torch."""
-    num_gpus = 0
-    if gpus:
-        import torch
-
-        num_gpus = torch.cuda.device_count()
-    return Node(name="this machine", num_cpus=machine.num_cpus(), num_gpus=num_gpus)
-
-
-def share_of_gpu(resources: Resources, nodes: Sequence[Node], manifest: Manifest | None = None) -> float:
-    """Gives the GPUs of a trial: as asked for, or with "auto" a share where a node has a GPU.
-
-    An experiment, if its manifest is given, stays on the kind of device it began on, unless told otherwise.
-    """
-    if resources.num_gpus != "auto":
-        return float(resources.num_gpus)
-    if manifest and manifest.fingerprint.get("device") == "cpu":
-        return 0.0
-    return _GPU_SHARE if any(node.num_gpus for node in nodes) else 0.0
-
-
-def check_resources(resources: Resources, nodes: Sequence[Node]) -> str:
-    """Says what runs at a time.
-
-    Raises:
-        ResourceError: if no node can ever run a trial; Ray would wait for one without end.
-    """
-    gpus = share_of_gpu(resources, nodes)
-    at_a_time = sum(
-        min(node.num_cpus // resources.num_cpus, node.num_gpus // gpus if gpus else float("inf")) for node in nodes
-    )
-    if at_a_time < 1:
-        offers = "; ".join(f"{node.name}: {node.num_cpus:g} CPUs, {node.num_gpus:g} GPUs" for node in nodes)
-        raise ResourceError(
-            f"a trial asks for {resources.num_cpus} CPUs and {gpus:g} GPUs, but no node has that much ({offers}); "
-            f"lower {'num_gpus' if all(node.num_gpus < gpus for node in nodes) else 'num_cpus'}"
-        )
-    limit = resources.max_concurrent or at_a_time
-    return f"{min(at_a_time, limit):g} trials at a time, {resources.num_cpus} CPUs and {gpus:g} GPUs each"

@@ -22,11 +22,7 @@ _GRACE_S = 5.0
 
 
 class Guard:
-    """The driver's side: starts the guard, marks what the driver starts from then on, and lets it go.
-
-    Args:
-        folder: Of the driver and its Ray; it is removed at the end.
-    """
+    """The driver's side: starts the guard, marks what the driver starts from then on, and lets it go."""
 
     def __init__(self, folder: Path) -> None:
         mark = secrets.token_hex(16)

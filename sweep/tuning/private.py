@@ -1,15 +1,20 @@
-"""What a private Ray needs of this machine, the folder for its sockets and logs first, and why it has not started.
+"""What a private Ray needs of this machine, which of its processes a sweep does not need, and why it has not started.
 
-Ray's own choice would be `$TMPDIR/ray`, which may belong to somebody else, or be too long for the name of a socket.
+Ray's own folder for sockets and logs would be `$TMPDIR/ray`, which may belong to somebody else, or be too long for the
+name of a socket.
 """
 
+import contextlib
+import importlib
 import os
 import re
 import resource
 import shutil
 import socket
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from sweep.errors import ResourceError, reason
 
@@ -26,17 +31,13 @@ _ERROR = re.compile(
 # Measured: 6.2 GB without a GPU.
 _ADDRESSES = 7e9
 _PLACES = ("/tmp", "/var/tmp", "/dev/shm")
-_VARIABLES = ("RAY_TMPDIR", "TMPDIR", "XDG_RUNTIME_DIR")
 
 
 def make_folder() -> Path:
-    """Makes a folder that only this user can enter, for a private Ray and for what this process writes meanwhile.
-
-    Raises:
-        ResourceError: if there is no place for one.
-    """
+    """Makes a folder that only this user can enter, for a private Ray and for what this process writes meanwhile."""
     problems = []
-    for place in dict.fromkeys([*(os.environ.get(name) for name in _VARIABLES), *_PLACES]):
+    given = (os.environ.get(name) for name in ("RAY_TMPDIR", "TMPDIR", "XDG_RUNTIME_DIR"))
+    for place in dict.fromkeys([*given, *_PLACES]):
         if place:
             try:
                 return _make_in(place)
@@ -49,11 +50,7 @@ def make_folder() -> Path:
 
 
 def check_machine() -> None:
-    """Checks what Ray itself would wait for without end, or die of without a word.
-
-    Raises:
-        ResourceError: if this machine cannot be reached by itself, or lets a process have too few addresses.
-    """
+    """Raises a ResourceError for what Ray itself would wait for without end, or die of without a word."""
     try:
         with socket.create_server(("127.0.0.1", 0)) as server:
             socket.create_connection(server.getsockname(), timeout=5).close()
@@ -71,11 +68,7 @@ def check_machine() -> None:
 
 
 def check_private_ray() -> str:
-    """Says that a private Ray can start, and where it will have its folder.
-
-    Raises:
-        ResourceError: if it cannot.
-    """
+    """Says that a private Ray can start, and where it will have its folder; a ResourceError if it cannot."""
     check_machine()
     folder = make_folder()
     shutil.rmtree(folder, ignore_errors=True)
@@ -88,6 +81,24 @@ def not_started(error: BaseException, folder: Path) -> ResourceError:
         f"Ray cannot start on this machine ({_words_of_logs(folder) or reason(error)[:300]}); raise the limits of this "
         "user or container (memory, ulimit -u and -n), or join a cluster with --address"
     )
+
+
+@contextlib.contextmanager
+def without_onlookers() -> Iterator[None]:
+    """Lets `ray.init` start no process that a sweep has no use for: each is a Python that imports for a second or more.
+
+    Ray has no option for that. Where a later Ray is built differently, this has no effect and it starts whole.
+    """
+    node: Any = importlib.import_module("ray._private.node")
+    whole = node.Node
+    # The autoscaler, though one machine cannot grow; what brings the output of workers to a driver that does not want
+    # it; and the dashboard, even where it is not included.
+    onlookers = ("start_monitor", "start_log_monitor", "start_api_server")
+    node.Node = type("LeanNode", (whole,), {name: lambda self, **options: None for name in onlookers})
+    try:
+        yield
+    finally:
+        node.Node = whole
 
 
 def _make_in(place: str) -> Path:
@@ -107,14 +118,8 @@ def _make_in(place: str) -> Path:
 def _words_of_logs(folder: Path) -> str:
     """The first error in the log of the server, or else of the node."""
     for name in ("gcs_server", "raylet"):
-        text = "\n".join(_read(log) for log in sorted(folder.glob(f"r/session_2*/logs/{name}*")))
-        if found := _ERROR.search(text):
-            return f"{name}: {found[1].strip()[:200]}"
+        for log in sorted(folder.glob(f"r/session_2*/logs/{name}*")):
+            with contextlib.suppress(OSError):
+                if found := _ERROR.search(log.read_text(errors="replace")):
+                    return f"{name}: {found[1].strip()[:200]}"
     return ""
-
-
-def _read(log: Path) -> str:
-    try:
-        return log.read_text(errors="replace")
-    except OSError:
-        return ""

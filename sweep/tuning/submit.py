@@ -5,7 +5,6 @@ a shell there, so its words are checked and quoted here. A sweep file and a data
 nothing else does.
 """
 
-import asyncio
 import contextlib
 import logging
 import os
@@ -18,12 +17,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from sweep.config import SweepConfig, check_experiment_name, load_sweep, names_data_file, names_sweep_file
+from sweep.config import check_experiment_name, load_sweep, names_data_file, names_sweep_file
 from sweep.errors import ClusterLostError, ConfigError, ResourceError, UserError, first_line
 from sweep.storage import open_storage
 
@@ -31,21 +30,14 @@ from sweep.storage import open_storage
 _STOP_WITHIN_S = 15
 _STARTS_WITHIN_S = 60.0
 _RECONNECT_WITHIN_S = 60.0
-_NO_SUCH_COMMAND = 127
-_STOPPED = 143
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What the cluster is to run.
-
-    Attributes:
-        words: The command line.
-        files: What it needs from this machine, by name in the job's own folder.
-    """
+    """What the cluster is to run: a command line, and its files from this machine, by name in the job's own folder."""
 
     words: tuple[str, ...]
-    files: Mapping[str, Path] = field(default_factory=dict)
+    files: Mapping[str, Path]
 
     @property
     def entrypoint(self) -> str:
@@ -75,8 +67,14 @@ def make_job(
     if names_sweep_file(sweep_name):
         files[Path(sweep_name).name] = Path(sweep_name)
         sweep_name = f"./{Path(sweep_name).name}"
-    if names_data_file(sweep.dataset) and not Path(sweep.dataset).is_absolute() and not data_dir:
-        files[sweep.dataset] = _data_file(sweep)
+    data_file = Path(sweep.dataset)
+    if names_data_file(sweep.dataset) and not data_file.is_absolute() and not data_dir:
+        files[sweep.dataset] = here = Path(sweep.folder or "", data_file)
+        if ".." in data_file.parts or not here.is_file():
+            raise ConfigError(
+                f"the data file {here} cannot travel with the job; name one in the sweep file's folder, or give the "
+                "absolute path of one that all nodes of the cluster share"
+            )
     for option, path in (("--storage", storage), ("--data-dir", data_dir)):
         if path and not re.match("/|[a-z0-9]+://", path):
             raise ConfigError(
@@ -94,115 +92,52 @@ def make_job(
 def submit_job(job: Job, address: str, *, follow: bool = True) -> int:
     """Runs a job on a cluster; prints its log as it is written, and on standard error how it can be reached.
 
-    Args:
-        job: What to run.
-        address: Of the cluster's job server, "http://host:8265".
-        follow: Whether to wait for its end.
-
-    Returns:
-        The exit code of the command; 0 if it is not followed, 130 after Ctrl-C, which leaves the job running, and 143
-        if it was stopped through the job API.
+    Gives the exit code of the command; 0 if it is not followed, 130 after Ctrl-C, which leaves the job running, and
+    143 if it was stopped through the job API.
 
     Raises:
         UserError: if Ray's job client is not installed.
         ResourceError: if no job server answers, or it wants a token, or there is no command `sweep`.
         ClusterLostError: if the cluster has gone meanwhile, or the job ended without an exit code.
     """
+    _check_address(address)
     client = _client(address)
     job_id = f"sweep-{secrets.token_hex(6)}"
-    with tempfile.TemporaryDirectory(prefix="sweep-submit-") as folder:
-        for name, file in job.files.items():
-            copy = Path(folder) / name
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, copy)
-        environment = {"working_dir": folder, "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(_STOP_WITHIN_S)}}
-        _hand_over(client, address, entrypoint=job.entrypoint, submission_id=job_id, runtime_env=environment)
+    _hand_over(client, job, job_id, address)
     reach = f"{job_id} --address {address}"
+    commands = f"follow it with: ray job logs --follow {reach}; stop it with: ray job stop {reach}"
     try:
-        _say(f"submitted {job_id}; follow it with: ray job logs --follow {reach}; stop it with: ray job stop {reach}")
+        _say(f"submitted {job_id}; {commands}")
         return _follow(client, job_id, address) if follow else 0
     except KeyboardInterrupt:
-        _say(f"the job goes on; follow it with: ray job logs --follow {reach}; stop it with: ray job stop {reach}")
+        _say(f"the job goes on; {commands}")
         return 130
 
 
-def _hand_over(client: Any, address: str, **job: Any) -> None:
-    """Submits, again for a while if the cluster has only just started."""
-    deadline = time.monotonic() + _STARTS_WITHIN_S
-    while True:
-        try:
-            client.submit_job(**job)
-            return
-        except (RuntimeError, ValueError, OSError) as error:
-            if "No available agent" not in str(error) or time.monotonic() > deadline:
-                raise ResourceError(f"{address} does not take the job: {first_line(error)}") from error
-        time.sleep(1)
-
-
-def _follow(client: Any, job_id: str, address: str) -> int:
-    """Prints the log until the job has ended, however often the connection is lost; gives its exit code."""
-    log = _Log(client, job_id)
-    seen_at = time.monotonic()
-    while True:
-        log.print_more()
-        try:
-            details = client.get_job_info(job_id)
-            seen_at = time.monotonic()
-        except (RuntimeError, OSError) as error:
-            if time.monotonic() - seen_at > _RECONNECT_WITHIN_S:
-                raise ClusterLostError(
-                    f"{address} has not answered for {_RECONNECT_WITHIN_S:.0f} s ({first_line(error)}); "
-                    "when it does, the same command goes on with what is left"
-                ) from error
-        else:
-            if details.status.is_terminal():
-                return _exit_code(details, address)
-        time.sleep(1)
-
-
-def _exit_code(details: Any, address: str) -> int:
-    if details.status == "STOPPED":
-        _say("the job was stopped; the same command goes on with what is left")
-        return _STOPPED
-    code: int | None = details.driver_exit_code
-    if code is None:
-        reason = first_line(details.message or "no reason given")
-        raise ClusterLostError(f"the job has failed ({reason}); the same command goes on with what is left")
-    if code == _NO_SUCH_COMMAND:
-        raise ResourceError(f"there is no command `sweep` on the cluster at {address}; install it on every node")
-    return code if code >= 0 else 128 - code
-
-
-class _Log:
-    """The job's log, each part printed once."""
-
-    def __init__(self, client: Any, job_id: str) -> None:
-        self._client, self._job_id = client, job_id
-        self._printed = 0
-
-    def print_more(self) -> None:
-        """Prints what comes until the job ends or the connection does."""
-        import aiohttp
-
-        # What broke the connection also breaks the next question, which reports it.
-        with contextlib.suppress(RuntimeError, OSError, aiohttp.ClientError):
-            asyncio.run(self._print_new())
-
-    async def _print_new(self) -> None:
-        start = 0  # every connection tells the log from its beginning
-        async for text in self._client.tail_job_logs(self._job_id):
-            new = text[max(self._printed - start, 0) :]
-            start += len(text)
-            self._printed = max(self._printed, start)
-            sys.stdout.write(new)
-            sys.stdout.flush()
+def _check_address(address: str) -> None:
+    """A wrong address would cost minutes of silence inside Ray."""
+    try:
+        parts = urlsplit(address)
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        port = None
+    if not port or not parts.hostname or parts.username or parts.password:
+        raise ResourceError(
+            f"{address!r} is not the address of a job server; write http://host:8265 (the port of the head's dashboard)"
+        )
+    try:
+        socket.create_connection((parts.hostname, port), timeout=5).close()
+    except OSError as error:
+        raise ResourceError(
+            f"nothing answers at {address} ({error}); the head must run with --include-dashboard=true, and its port "
+            "8265 be reachable from here"
+        ) from None
 
 
 def _client(address: str) -> Any:
     """Gives Ray's job client, connected."""
-    _check_address(address)
     try:
-        import aiohttp  # noqa: F401  (what the client follows logs with)
+        import aiohttp  # noqa: F401  (what the client cannot do without)
         import ray.exceptions
         from ray._private.authentication.authentication_utils import is_token_auth_enabled
         from ray.job_submission import JobSubmissionClient
@@ -231,34 +166,59 @@ def _client(address: str) -> Any:
     return client
 
 
-def _check_address(address: str) -> None:
-    """A wrong address would cost minutes of silence inside Ray."""
-    try:
-        parts = urlsplit(address)
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    except ValueError:
-        port = None
-    if not port or not parts.hostname or parts.username or parts.password:
-        raise ResourceError(
-            f"{address!r} is not the address of a job server; write http://host:8265 (the port of the head's dashboard)"
-        )
-    try:
-        socket.create_connection((parts.hostname, port), timeout=5).close()
-    except OSError as error:
-        raise ResourceError(
-            f"nothing answers at {address} ({error}); the head must run with --include-dashboard=true, and its port "
-            "8265 be reachable from here"
-        ) from None
+def _hand_over(client: Any, job: Job, job_id: str, address: str) -> None:
+    """Submits, again for a while if the cluster has only just started."""
+    deadline = time.monotonic() + _STARTS_WITHIN_S
+    with tempfile.TemporaryDirectory(prefix="sweep-submit-") as folder:
+        for name, file in job.files.items():
+            copy = Path(folder, name)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+        environment = {"working_dir": folder, "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(_STOP_WITHIN_S)}}
+        while True:
+            try:
+                client.submit_job(entrypoint=job.entrypoint, submission_id=job_id, runtime_env=environment)
+                return
+            except (RuntimeError, ValueError, OSError) as error:
+                if "No available agent" not in str(error) or time.monotonic() > deadline:
+                    raise ResourceError(f"{address} does not take the job: {first_line(error)}") from error
+            time.sleep(1)
 
 
-def _data_file(sweep: SweepConfig) -> Path:
-    file = Path(sweep.folder or "", sweep.dataset)
-    if ".." in Path(sweep.dataset).parts or not file.is_file():
-        raise ConfigError(
-            f"the data file {file} cannot travel with the job; name one in the sweep file's folder, or give the "
-            "absolute path of one that all nodes of the cluster share"
-        )
-    return file
+def _follow(client: Any, job_id: str, address: str) -> int:
+    """Prints the log until the job has ended, however often the connection is lost; gives its exit code."""
+    num_printed, seen_at = 0, time.monotonic()
+    while True:
+        try:
+            details = client.get_job_info(job_id)
+        except (RuntimeError, OSError) as error:
+            if time.monotonic() - seen_at > _RECONNECT_WITHIN_S:
+                raise ClusterLostError(
+                    f"{address} has not answered for {_RECONNECT_WITHIN_S:.0f} s ({first_line(error)}); "
+                    "when it does, the same command goes on with what is left"
+                ) from error
+        else:
+            seen_at = time.monotonic()
+            with contextlib.suppress(RuntimeError, OSError):  # a lost connection is reported by the next question
+                log = client.get_job_logs(job_id)
+                print(log[num_printed:], end="", flush=True)
+                num_printed = len(log)
+            if details.status.is_terminal():
+                return _exit_code(details, address)
+        time.sleep(1)
+
+
+def _exit_code(details: Any, address: str) -> int:
+    if details.status == "STOPPED":
+        _say("the job was stopped; the same command goes on with what is left")
+        return 143
+    code: int | None = details.driver_exit_code
+    if code is None:
+        reason = first_line(details.message or "no reason given")
+        raise ClusterLostError(f"the job has failed ({reason}); the same command goes on with what is left")
+    if code == 127:
+        raise ResourceError(f"there is no command `sweep` on the cluster at {address}; install it on every node")
+    return code if code >= 0 else 128 - code
 
 
 def _say(text: str) -> None:

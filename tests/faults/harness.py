@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,9 @@ import psutil
 from sweep.config import SweepConfig, load_sweep
 from sweep.datasets import load_dataset
 from sweep.plan import make_manifest
-from sweep.records import DoneRecord, Experiment, Manifest, Predictions
+from sweep.records import DoneRecord, Experiment, Manifest
 from sweep.storage import LocalStorage, Storage, open_storage
+from sweep.tasks.classification import ARRAYS
 
 HOOKS = Path(__file__).parent / "hooks"
 SOURCE = Path(__file__).resolve().parents[2]
@@ -40,7 +41,7 @@ class Numbers:
     """What a finished trial must agree in with the uninterrupted one: everything but measured times."""
 
     record: DoneRecord
-    predictions: Predictions
+    predictions: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -250,8 +251,7 @@ def planned(folder: Path, words: Sequence[str] = WORDS) -> tuple[Manifest, Any]:
         dataset,
         name=sweep.name,
         command="",
-        engine=describe_worker().choose_engine(sweep.engine),
-        fingerprint=describe_worker().fingerprint,
+        worker=describe_worker(),
     )
     Experiment(LocalStorage(folder)).write_manifest(manifest)
     return manifest, dataset
@@ -282,8 +282,7 @@ def mismatches(found: dict[str, Numbers], expected: dict[str, Numbers]) -> list[
     for trial_id in set(found) & set(expected):
         one, other = found[trial_id], expected[trial_id]
         same_arrays = all(
-            np.array_equal(getattr(one.predictions, name), getattr(other.predictions, name), equal_nan=True)
-            for name in ("test_logits", "y_pred", "test_confusion", "validation_confusion")
+            np.array_equal(one.predictions[name], other.predictions[name], equal_nan=True) for name in ARRAYS
         )
         if not same_arrays or _without_times(one.record) != _without_times(other.record):
             different.add(trial_id)
@@ -310,9 +309,9 @@ def resume_command(text: str) -> str:
 def _numbers(experiment: Experiment, trial_id: str) -> Numbers:
     record = experiment.read_done(trial_id)
     assert record, f"{trial_id} is not finished"
-    return Numbers(record, experiment.read_predictions(trial_id))
+    return Numbers(record, experiment.read_predictions(trial_id, ARRAYS))
 
 
 def _without_times(record: DoneRecord) -> str:
-    replicates = tuple(replace(replicate, train_time_s=0.0) for replicate in record.replicates)
-    return repr((record.trial_id, replicates, record.history))
+    rows = [rows for rows in record.rows if rows.metric != "train_time_s"]
+    return repr((record.trial_id, record.replicates, rows))

@@ -9,6 +9,7 @@ from harness import NAME, WORDS, Case, Numbers, mismatches, numbers, planned
 from sweep.launch import trials_left, without_damaged
 from sweep.records import Experiment, State
 from sweep.storage import LocalStorage
+from sweep.tasks.classification import ARRAYS
 from sweep.trial import TrialRun
 
 Damage = Callable[[Path], object]
@@ -66,7 +67,7 @@ class OneTrial:
         others = {other: value for other, value in truth.items() if other != trial_id}
         record = self.experiment.read_done(trial_id)
         assert record
-        found = Numbers(record, self.experiment.read_predictions(trial_id))
+        found = Numbers(record, self.experiment.read_predictions(trial_id, ARRAYS))
         assert mismatches({trial_id: found, **others}, truth) == []
 
 

@@ -94,7 +94,7 @@ def _wrap_s3(module):
     module.ObjectStorage.write = write_or_die
 
 
-def _wrap_watch(module):
+def _wrap_head(module):
     # Ray itself is patient for longer; a test need not be.
     module.HEAD_SILENT_S = 5.0
 
@@ -131,7 +131,7 @@ def _note(folder, trial_id, what):
 _WRAPPED = {
     "sweep.trial": _wrap_trial,
     "sweep.report": _wrap_report,
-    "sweep.tuning.watch": _wrap_watch,
+    "sweep.tuning.head": _wrap_head,
     "sweep.storage.s3": _wrap_s3,
 }
 sys.meta_path.insert(0, _Wrapper())

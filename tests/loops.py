@@ -1,4 +1,4 @@
-"""What the tests of the engines share: real images, trials, and what agreement means."""
+"""What the tests of the loops share: real images, trials, and what agreement means."""
 
 import itertools
 import math
@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sweep.config import ACTIVATIONS, HIDDEN_LAYERS, LOSSES, TrialConfig
+from sweep.config import HIDDEN_LAYERS, TrialConfig
 from sweep.datasets import load_dataset
-from sweep.engine import EpochScores, TrainingImages
+from sweep.loops.contract import EpochScores, TrainingSplit
+from sweep.loops.stacked import ACTIVATIONS, LOSSES
 
 POINTS = list(itertools.product(HIDDEN_LAYERS, ACTIVATIONS, LOSSES))
 # Images, batch size, layers, classes.
@@ -27,18 +28,18 @@ ODD_SIZES: list[tuple[int, int, tuple[int, ...], int]] = [
 ]
 
 
-def training_images(name: str, num_images: int) -> TrainingImages:
+def training_split(name: str, num_images: int) -> TrainingSplit:
     dataset = load_dataset(name)
-    return TrainingImages(
-        images=torch.from_numpy(dataset.train.images[:num_images].copy()),
-        labels=torch.from_numpy(dataset.train.labels[:num_images].copy()),
+    return TrainingSplit(
+        inputs=torch.from_numpy(dataset.train.images[:num_images].copy()),
+        targets=torch.from_numpy(dataset.train.labels[:num_images].copy()),
         num_classes=len(dataset.target_names),
     )
 
 
-def first(training: TrainingImages, num_images: int) -> TrainingImages:
-    return TrainingImages(
-        images=training.images[:num_images], labels=training.labels[:num_images], num_classes=training.num_classes
+def first(training: TrainingSplit, num_images: int) -> TrainingSplit:
+    return TrainingSplit(
+        inputs=training.inputs[:num_images], targets=training.targets[:num_images], num_classes=training.num_classes
     )
 
 
@@ -80,13 +81,13 @@ def assert_one_ulp(one: Tensor, other: Tensor) -> None:
 
 def assert_close_scores(one: EpochScores, other: EpochScores, num_images: int, *, flips: int = 0) -> None:
     torch.testing.assert_close(one.loss, other.loss, rtol=1e-5, atol=1e-7)
-    assert bool(((one.accuracy - other.accuracy).abs() * num_images <= flips + 1e-6).all())
+    assert bool(((one.correct - other.correct).abs() * num_images <= flips + 1e-6).all())
 
 
-def odd_training_images(mnist: TrainingImages, num_images: int, num_classes: int) -> TrainingImages:
+def odd_training_split(mnist: TrainingSplit, num_images: int, num_classes: int) -> TrainingSplit:
     """Gives images whose size is no multiple of anything."""
-    return TrainingImages(
-        images=mnist.images[:num_images, 300:363].contiguous(),
-        labels=mnist.labels[:num_images] % num_classes,
+    return TrainingSplit(
+        inputs=mnist.inputs[:num_images, 300:363].contiguous(),
+        targets=mnist.targets[:num_images] % num_classes,
         num_classes=num_classes,
     )

@@ -1,6 +1,6 @@
-"""Standard output and standard error that never end a run.
+"""Standard output and standard error that never end a run, whatever they lead to.
 
-Whatever they lead to: a pipe whose reader has gone, a full disk, nothing, a terminal that cannot show every letter.
+A pipe whose reader has gone, a full disk, nothing, a terminal that cannot show every letter.
 """
 
 import codecs
@@ -34,17 +34,17 @@ class _Lasting(io.FileIO):
 def prepare_streams() -> None:
     """Gives the process a standard output and a standard error that never raise."""
     codecs.register_error("in_ascii", _in_ascii)
-    for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        old = getattr(sys, name)
+        if old is None:
             # Closed by whoever started us: the next file that is opened would be taken for the stream.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    for descriptor, name in ((1, "stdout"), (2, "stderr")):
-        old = getattr(sys, name)
-        raw = _Lasting(descriptor, "w", closefd=False)
-        encoding = old.encoding if old else "utf-8"
-        direct = old is None or name == "stderr" or old.line_buffering or old.write_through
-        new = io.TextIOWrapper(io.BufferedWriter(raw), encoding, "in_ascii", line_buffering=direct)
-        setattr(sys, name, new)
+        if name != "stdin":
+            raw = _Lasting(descriptor, "w", closefd=False)
+            encoding = old.encoding if old else "utf-8"
+            direct = old is None or name == "stderr" or old.line_buffering or old.write_through
+            new = io.TextIOWrapper(io.BufferedWriter(raw), encoding, "in_ascii", line_buffering=direct)
+            setattr(sys, name, new)
 
 
 def lost_output() -> str:

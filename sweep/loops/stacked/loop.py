@@ -1,4 +1,4 @@
-"""The engine itself: epochs, scores and state of all replicates of a grid point.
+"""The loop itself: epochs, outputs and state of all replicates of a grid point.
 
 The caller first sets the number of threads and flushes denormals (`trial.prepare_torch`).
 """
@@ -10,28 +10,26 @@ import torch
 from torch import Tensor
 
 from sweep.config import TrialConfig
-from sweep.engine import SCORING_BATCH, EpochScores, TrainingImages
-from sweep.models import initial_parameters, layer_shapes, shuffle
-from sweep.stacked.buffers import MOMENTS, Layers, Stack
-from sweep.stacked.calls import ACTIVATIONS, Step
-from sweep.stacked.device import own_stream, resident
-from sweep.stacked.steps import DeviceStep, HostStep
+from sweep.loops.contract import EpochScores, TrainingSplit
+from sweep.loops.stacked import ACTIVATIONS
+from sweep.loops.stacked.device import DeviceStep, own_stream, resident
+from sweep.loops.stacked.step import MOMENTS, HostStep, Layers, Stack, Step
+from sweep.loops.torch import SCORING_BATCH, initial_parameters, layer_shapes, shuffle
 
 # Replicates whose buffers exceed this leave the cache, which other processes use as well; so they are divided into
 # groups, which take turns.
 _GROUP_BYTES = 6 * 2**20
 
 
-class StackedEngine:
-    """Trains all replicates together; interface and numbers are those of `ReferenceEngine`.
+class StackedLoop:
+    """Trains all replicates together; interface and numbers are those of `ReferenceLoop`.
 
     On the CPU a replicate's bits depend neither on R nor on its place among the others. On CUDA they may depend on R,
     since cuBLAS chooses how to make a batch of products by their number; the same R on the same kind of GPU gives the
     same bits, however often training was interrupted and whatever trains beside it. The time of an epoch is divided
     evenly among the replicates.
 
-    Whether it may train is for `sweep.selfcheck` to say. Everything but training works wherever torch does: it needs
-    no private operator.
+    Everything but training works wherever torch does: it needs no private operator.
 
     Args:
         trial: The grid point and its seeds.
@@ -41,12 +39,12 @@ class StackedEngine:
     """
 
     def __init__(
-        self, trial: TrialConfig, training: TrainingImages, *, device: str = "cpu", step: type[Step] | None = None
+        self, trial: TrialConfig, training: TrainingSplit, *, device: str = "cpu", step: type[Step] | None = None
     ) -> None:
         self._trial, self._device = trial, torch.device(device)
         self._on_stream = own_stream(self, self._device)
         self._kind = step or (DeviceStep if self._device.type == "cuda" else HostStep)
-        shapes = layer_shapes(training.images.shape[1], trial.layers, training.num_classes)
+        shapes = layer_shapes(training.inputs.shape[1], trial.layers, training.num_classes)
         parameters = torch.stack([initial_parameters(shapes, seed) for seed in trial.seeds])
         self._group_sizes = _group_sizes(*parameters.shape) if self._kind.in_groups else [len(trial.seeds)]
         with self._on_stream:
@@ -60,12 +58,12 @@ class StackedEngine:
     def train_epoch(self, epoch: int) -> EpochScores:
         """Trains every replicate for one epoch, counted from 1."""
         start = time.perf_counter()
-        num_images, num_replicates = len(self._training.images), len(self._trial.seeds)
-        order = torch.stack([shuffle(num_images, seed, epoch) for seed in self._trial.seeds])
+        num_samples, num_replicates = len(self._training.inputs), len(self._trial.seeds)
+        order = torch.stack([shuffle(num_samples, seed, epoch) for seed in self._trial.seeds])
         with self._on_stream:
-            loss, accuracy = self._train(order.to(self._device)).cpu() / num_images
+            loss, correct = self._train(order.to(self._device)).cpu() / num_samples
         train_time_s = torch.full_like(loss, (time.perf_counter() - start) / num_replicates)
-        return EpochScores(loss=loss, accuracy=accuracy, train_time_s=train_time_s)
+        return EpochScores(loss=loss, correct=correct, train_time_s=train_time_s)
 
     def _train(self, order: Tensor) -> Tensor:
         """Takes the steps of an epoch in `order` `[R, N]`; gives sums of losses and of correct predictions `[2, R]`."""
@@ -84,11 +82,11 @@ class StackedEngine:
         return self._steps[key]
 
     @torch.inference_mode()
-    def logits(self, images: Tensor) -> Tensor:
-        """Gives the logits `[R, N, C]` of images `[N, D]`, on the CPU, without learning."""
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """Gives the outputs `[R, N, C]` of inputs `[N, D]`, on the CPU, without learning."""
         with self._on_stream:
             # Copied, since a product's last bits may depend on how its operands are aligned.
-            chunks = [chunk.to(self._device, copy=True) for chunk in torch.split(images, SCORING_BATCH)]
+            chunks = [chunk.to(self._device, copy=True) for chunk in torch.split(inputs, SCORING_BATCH)]
             models = self._models()
             return torch.stack([torch.cat([self._forward(chunk, model) for chunk in chunks]) for model in models]).cpu()
 
@@ -100,9 +98,10 @@ class StackedEngine:
                 yield [(weight[r], bias[r]) for weight, bias in layers]
 
     def _forward(self, outputs: Tensor, model: Layers) -> Tensor:
+        activate = getattr(torch, ACTIVATIONS[self._trial.activation][0])
         for depth, (weight, bias) in enumerate(model):
             if depth:
-                ACTIVATIONS[self._trial.activation](outputs)
+                activate(outputs)
             outputs = torch.addmm(bias, outputs, weight.t())
         return outputs
 
@@ -133,12 +132,12 @@ def _group_sizes(num_replicates: int, num_parameters: int) -> list[int]:
     return [len(group) for group in groups]
 
 
-def _stretches(num_images: int, batch_size: int, most_steps: int | None) -> Iterator[tuple[int, int, int]]:
-    """Cuts an epoch into stretches of whole batches of one size: (batch size, first image, end)."""
-    batch_size = min(batch_size, num_images)
-    whole = num_images - num_images % batch_size
+def _stretches(num_samples: int, batch_size: int, most_steps: int | None) -> Iterator[tuple[int, int, int]]:
+    """Cuts an epoch into stretches of whole batches of one size: (batch size, first sample, end)."""
+    batch_size = min(batch_size, num_samples)
+    whole = num_samples - num_samples % batch_size
     longest = batch_size * most_steps if most_steps else whole
     for first in range(0, whole, longest):
         yield batch_size, first, min(first + longest, whole)
-    if whole < num_images:
-        yield num_images - whole, whole, num_images
+    if whole < num_samples:
+        yield num_samples - whole, whole, num_samples

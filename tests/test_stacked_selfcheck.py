@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sweep import selfcheck
-from sweep.selfcheck import kept_in, refusal
+from sweep.loops.stacked import selfcheck
+from sweep.loops.stacked.selfcheck import kept_in, unfit
 
 Answer = Callable[[str], Path]
 
@@ -39,33 +39,33 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Answer:
     return program
 
 
-def asked_again() -> str | None:
+def asked_again() -> str:
     """What a new process would be told."""
     selfcheck._found.cache_clear()
-    return refusal()
+    return unfit()
 
 
 @pytest.mark.slow
 def test_the_real_check_passes_here_in_a_process_of_its_own_and_is_kept(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert refusal() is None
+    assert unfit() == ""
     assert list(cache.iterdir()) == [kept_in("cpu")]
     assert json.loads(kept_in("cpu").read_bytes()) == {"reason": None}
     monkeypatch.setattr(sys, "executable", "/nonexistent")
-    assert asked_again() is None
+    assert asked_again() == ""
 
 
-@pytest.mark.parametrize(("printed", "reason"), [("null", None), ('"no such operator"', "no such operator")])
-def test_an_answer_is_asked_for_once_on_a_machine(answers: Answer, printed: str, reason: str | None) -> None:
+@pytest.mark.parametrize(("printed", "reason"), [("null", ""), ('"no such operator"', "no such operator")])
+def test_an_answer_is_asked_for_once_on_a_machine(answers: Answer, printed: str, reason: str) -> None:
     calls = answers(f"""echo 'a warning'; echo '{{"reason": {printed}, "lasting": true}}'""")
-    assert [refusal(), refusal(), asked_again()] == [reason] * 3
+    assert [unfit(), unfit(), asked_again()] == [reason] * 3
     assert calls.read_text() == "called\n"
 
 
 def test_what_will_not_last_is_asked_again_by_the_next_process(answers: Answer) -> None:
     calls = answers("""echo '{"reason": "no memory is left", "lasting": false}'""")
-    assert [refusal(), refusal(), asked_again()] == ["no memory is left"] * 3
+    assert [unfit(), unfit(), asked_again()] == ["no memory is left"] * 3
     assert calls.read_text() == "called\n" * 2
     assert not kept_in("cpu").exists()
 
@@ -81,13 +81,13 @@ def test_what_will_not_last_is_asked_again_by_the_next_process(answers: Answer) 
 )
 def test_a_child_that_dies_is_a_reason_in_one_line_and_not_kept(answers: Answer, line: str, said: str) -> None:
     answers(line)
-    assert refusal() == f"its self-check on cpu ended with {said}"
+    assert unfit() == f"its self-check on cpu ended with {said}"
     assert not kept_in("cpu").exists()
 
 
 def test_a_child_that_cannot_be_started_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent")
-    assert "cannot be made" in (refusal() or "")
+    assert "cannot be made" in unfit()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b"{}"])
@@ -95,21 +95,21 @@ def test_a_kept_answer_that_is_damaged_is_asked_for_again(answers: Answer, conte
     calls = answers("""echo '{"reason": null, "lasting": true}'""")
     kept_in("cpu").parent.mkdir(parents=True)
     kept_in("cpu").write_bytes(content)
-    assert refusal() is None
+    assert unfit() == ""
     assert calls.exists()
 
 
 def test_without_a_cache_folder_the_check_is_made_each_time(answers: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = answers("""echo '{"reason": null, "lasting": true}'""")
     monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)  # no folder can be made there
-    assert [refusal(), asked_again()] == [None, None]
+    assert [unfit(), asked_again()] == ["", ""]
 
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(Path, "home", homeless)
-    assert asked_again() is None
+    assert asked_again() == ""
     assert calls.read_text() == "called\n" * 3
 
 
@@ -135,9 +135,9 @@ def test_an_answer_holds_for_one_torch_one_processor_and_one_device(
 
 
 def test_it_is_for_the_cpu_and_for_cuda() -> None:
-    assert refusal("mps") == "it is for the CPU and for CUDA, not for mps"
+    assert unfit("mps") == "it is for the CPU and for CUDA, not for mps"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_a_cuda_device_it_says_so() -> None:
-    assert refusal("cuda") == refusal("cuda:1") == "torch finds no CUDA device here"
+    assert unfit("cuda") == unfit("cuda:1") == "torch finds no CUDA device here"

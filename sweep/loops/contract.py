@@ -1,0 +1,69 @@
+"""What a loop is: how it says what it refuses, what it is given, and what it gives.
+
+Axis letters: R replicates, N samples, D inputs, C classes, P parameters of one replicate.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from sweep.config import TrialConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingSplit:
+    """The training split: inputs `[N, D]` float32 and targets `[N]` int64, on the CPU, and the number of classes."""
+
+    inputs: Tensor
+    targets: Tensor
+    num_classes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochScores:
+    """What an epoch of training gives for each replicate, all `[R]` on the CPU, float64.
+
+    Attributes:
+        loss: Mean over the epoch's samples, each scored by the model before its batch's update.
+        correct: The share of those samples whose largest output is the target's.
+        train_time_s: Seconds of training.
+    """
+
+    loss: Tensor
+    correct: Tensor
+    train_time_s: Tensor
+
+
+class Loop(Protocol):
+    """What trains the replicates of one grid point.
+
+    The state is the same for every loop: float32 `parameters`, `exp_avg` and `exp_avg_sq` `[R, P]` (Adam's moments) and
+    the number of `steps` taken. So a checkpoint of one loop can be read by another.
+    """
+
+    def train_epoch(self, epoch: int) -> EpochScores:
+        """Trains every replicate for one epoch, counted from 1."""
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """Gives the outputs `[R, N, C]` of inputs `[N, D]`, on the CPU, without learning."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Gives a copy of everything that the next epoch depends on, on the CPU."""
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Continues from what `state` gave."""
+
+
+class LoopModule(Protocol):
+    """The module that `sweep.pieces.LOOPS` names for a loop; reasons are in words, "" where there is none."""
+
+    def refuses(self, trial: TrialConfig) -> str:
+        """Gives the reason why the loop cannot train a trial anywhere."""
+
+    def unfit(self, device: str) -> str:
+        """Gives the reason why it cannot be used on this machine's device."""
+
+    def make(self, trial: TrialConfig, training: TrainingSplit, *, device: str = "cpu") -> Loop:
+        """Makes the loop of a trial on a device: "cpu" or "cuda"."""
