@@ -13,9 +13,8 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 from sweep import stats
-from sweep.stats.blocks import blocked_fit
-from sweep.stats.spread import spread_probability, spread_quantile
-from sweep.stats.steadiness import uneven_p_value
+from sweep.stats.blocks import blocked_fit, uneven_p_value
+from sweep.stats.distributions import spread_probability, spread_quantile
 
 NAN = math.nan
 

@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from sweep.records import State
 from sweep.report.claims import claims, confirmed_claims
@@ -171,13 +170,8 @@ def _corrected(test: Interval, optimism: float) -> Interval:
 
 
 def _effects(grid: Grid, level: float) -> FactorEffects:
-    rows = [
-        {**configuration.levels, "seed": seed, "score": score}
-        for configuration, scores in zip(grid.configurations, grid.goodness, strict=True)
-        for seed, score in zip(grid.seeds, scores, strict=True)
-    ]
-    frame = pd.DataFrame(rows, columns=[*grid.axes, "seed", "score"])
-    effects = factor_effects(frame, list(grid.axes), "score", "seed", level)
+    levels = [tuple(configuration.levels[axis] for axis in grid.axes) for configuration in grid.configurations]
+    effects = factor_effects(grid.goodness, levels, list(grid.axes), level)
     if effects.cannot or not _flattered(grid):
         return effects
     return dataclasses.replace(
