@@ -54,7 +54,16 @@ class BlockedFit:
         """Of the difference of each two means, `[K, K]`; NaN when there is no error to estimate. See `blocked_fit`."""
         if self.cannot:
             return np.full_like(self.variances, math.nan)
-        return np.maximum(np.sqrt(self.error_variance * self.variances), _own_errors(self.table))
+        there, own = np.isfinite(self.table), np.zeros_like(self.variances)
+        filled = np.where(there, self.table - np.nanmean(self.table), 0.0)
+        for row in range(len(filled)):
+            both = there & there[row]
+            count = both.sum(axis=1)
+            differences = np.where(both, filled - filled[row], 0.0)
+            mean = differences.sum(axis=1) / np.maximum(count, 1)
+            squares = (np.where(both, differences - mean[:, None], 0.0) ** 2).sum(axis=1)
+            own[row] = np.sqrt(squares / np.maximum(count - 1, 1) / np.maximum(count, 1))
+        return np.maximum(np.sqrt(self.error_variance * self.variances), own)
 
 
 def blocked_fit(scores: Floats) -> BlockedFit:
@@ -64,9 +73,8 @@ def blocked_fit(scores: Floats) -> BlockedFit:
     differences of the two alone. So a pair that varies more than the others is not judged by theirs, and one that by
     luck varies less is. Configurations without any spread of their own do not lower the common error.
 
-    Source: Fisher's randomised blocks, for instance Montgomery (2017), section 4.1; where values are missing the
-    intra-block analysis of Yates (1940). That the larger error keeps 5 % where spreads differ is simulated, not proved:
-    `tests/test_stats_comparisons.py`.
+    Source: Fisher's randomised blocks, as Montgomery (2017), section 4.1; where values are missing the intra-block
+    analysis of Yates (1940). That the larger error keeps 5 % is simulated: `tests/test_stats_comparisons.py`.
     """
     if scores.ndim != 2:
         raise ValueError(f"scores has shape {scores.shape}; give [configurations, seeds]")
@@ -123,10 +131,9 @@ def pure_error(table: Floats, groups: NDArray[np.intp]) -> tuple[float, int]:
 def uneven_p_value(errors: Floats) -> float:
     """p-value of "all configurations vary alike between seeds", from residuals `[K, S]`, NaN where one is missing.
 
-    NaN below three configurations with two residuals each. With few seeds it sees only coarse differences; scores that
-    are not normal lower it too.
+    NaN below three configurations with two residuals each. Scores that are not normal lower it too.
 
-    Source: Bartlett (1937), as in `scipy.stats.bartlett`; that residuals of a block are slightly correlated makes it
+    Source: Bartlett (1937), as in `scipy.stats.bartlett`; residuals of a block are slightly correlated, which makes it
     cautious (simulated size 2 to 5 % at 5 %).
     """
     df = np.isfinite(errors).sum(axis=1) - 1
@@ -144,10 +151,8 @@ def uneven_p_value(errors: Floats) -> float:
 
 
 def _least_squares(table: Floats) -> tuple[Floats, Floats, Floats]:
-    """The means `[K]`, the residuals `[K, S]`, and the variances of differences of means, per error variance.
-
-    Configurations are eliminated first, which leaves one equation per seed however many configurations there are.
-    """
+    """The means `[K]`, the residuals `[K, S]`, and the variances of differences of means, per error variance."""
+    # Configurations are eliminated first, which leaves one equation per seed however many configurations there are.
     there = np.isfinite(table)
     k, s = table.shape
     if not k or not s:
@@ -168,21 +173,6 @@ def _least_squares(table: Floats) -> tuple[Floats, Floats, Floats]:
     np.fill_diagonal(variances, 0.0)  # not 2 / S: a mean does not differ from itself
     # The effects of the seeds add up to nothing over the seeds, so the means are those over all seeds.
     return offset + effects + seed_effects.mean(), errors, variances
-
-
-def _own_errors(table: Floats) -> Floats:
-    """Standard error of each difference of means from the paired differences of the two alone; 0 below two pairs."""
-    there = np.isfinite(table)
-    filled = np.where(there, table - np.nanmean(table), 0.0)
-    errors = np.zeros((len(table), len(table)))
-    for row in range(len(table)):
-        both = there & there[row]
-        count = both.sum(axis=1)
-        differences = np.where(both, filled - filled[row], 0.0)
-        mean = differences.sum(axis=1) / np.maximum(count, 1)
-        squares = (np.where(both, differences - mean[:, None], 0.0) ** 2).sum(axis=1)
-        errors[row] = np.sqrt(squares / np.maximum(count - 1, 1) / np.maximum(count, 1))
-    return errors
 
 
 def _parts(there: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:

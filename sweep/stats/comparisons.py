@@ -2,15 +2,11 @@
 
 Axis letters: K configurations, S seeds.
 
-The limit below which a p-value is a claim is not always 1 - level. Spreads that differ, the rule where a learning rate
-is among the axes, make a procedure of 5 % claim more than that, and a handful of seeds cannot show that they differ. So
-with fewer than ten seeds the limit is 2 %. Where spread is seen to be uneven, or two seeds could not show it, claims
-are `provisional`; others are wrong in at most 5 % of what was simulated, 7 % at three seeds: 18 equal configurations of
-which a third has two or three times the spread of the others, or one three times, spreads from 0.45 to 2.2, or
-t-distributed errors (`tests/test_stats_comparisons.py`).
-
-Sign-flip and permutation tests would need no such care, but S seeds allow 2^S sign flips: at S = 5 no p-value below
-1/32, nothing left to share among K comparisons.
+Spreads that differ, the rule where a learning rate is among the axes, make a procedure of 5 % claim more than that, and
+a handful of seeds cannot show that they differ. So with fewer than ten seeds the limit for p-values is 2 %. Where
+spread is seen to be uneven, or two seeds could not show it, claims are `provisional`; others are wrong in at most 5 %
+of what was simulated, 7 % at three seeds (`tests/test_stats_comparisons.py`). Sign-flip tests would need no such care,
+but at S = 5 they have no p-value below 1/32, nothing left to share among K comparisons.
 """
 
 import math
@@ -38,15 +34,13 @@ class Comparisons:
     Attributes:
         best: index of the configuration with the largest mean, the first of several; None without scores.
         means: over all seeds, the missing ones estimated.
-        standard_errors: of the difference of each two means.
         p_worse: p-value, adjusted for all comparisons, of "may be the best"; 1 for the best. Any other one may show it.
         p_behind: of "not behind `best`"; larger where not `best`, which varies too much, but another one shows it.
         limit: p-values below it are claims.
         error_variance: common to all; the standard deviation of a paired difference is sqrt(2 x this).
-        n: the number of seeds that each configuration has, at least.
+        n: seeds that each configuration has, at least.
         uneven_p: of "all configurations vary alike"; NaN below three configurations.
         provisional: why claims cannot carry `level`; empty when they can.
-        left_out: indices of configurations not compared because of missing scores.
     """
 
     best: int | None
@@ -62,7 +56,6 @@ class Comparisons:
     looks: int
     uneven_p: float
     provisional: str
-    left_out: tuple[int, ...]
     cannot: str
 
     @property
@@ -74,10 +67,8 @@ class Comparisons:
     @cached_property
     def reach(self) -> Floats:
         """For each pair the difference that chance exceeds, anywhere among all pairs, with probability `limit`."""
-        if self.cannot:
-            return np.full_like(self.standard_errors, math.nan)
-        count = len(self.means) - len(self.left_out)
-        quantile = spread_quantile(1 - self.limit, tied=count, count=count, df=self.df)
+        count = int(np.isfinite(self.means).sum())
+        quantile = math.nan if self.cannot else spread_quantile(1 - self.limit, tied=count, count=count, df=self.df)
         return self.standard_errors * (quantile / math.sqrt(2))
 
     @property
@@ -87,9 +78,7 @@ class Comparisons:
 
     @property
     def ranks(self) -> NDArray[np.int64]:
-        """The best and the worst rank that each configuration may have, `[K, 2]`, true of all of them at once.
-
-        A configuration that is left out may have any rank, and the others count with it.
+        """The best and the worst rank that each may have, `[K, 2]`, true of all at once; any where one is left out.
 
         Source: Mohamad, Goeman and van Zwet (2019), "Simultaneous confidence intervals for ranks using the partitioning
         principle"; here by the plain counting bound.
@@ -99,7 +88,7 @@ class Comparisons:
         last = len(self.means) - better.sum(axis=1)
         # The test in steps sees more than all pairs: what is not the best is second, the only one left is first.
         first = np.where(self.p_worse < self.limit, np.maximum(first, 2), first)
-        alone = not self.left_out and self.in_best_set.sum() == 1
+        alone = np.isfinite(self.means).all() and self.in_best_set.sum() == 1
         last = np.where(self.in_best_set & alone, 1, last)
         return np.stack([first, last], axis=1).astype(np.int64)
 
@@ -115,9 +104,7 @@ class Comparisons:
         return Interval(estimate=estimate, low=low, high=high, level=self.level, n=self.n, cannot=self.cannot)
 
     def better_than(self, reference: int) -> Floats:
-        """p-values `[K]` of "not better than `reference`", a configuration that was named before anything was trained.
-
-        Adjusted for all comparisons with it; NaN for itself and for what cannot be compared.
+        """p-values `[K]` of "not better than `reference`", named before anything was trained; NaN for itself.
 
         Source: Dunnett (1955), one-sided, in steps from the largest lead down (Marcus, Peritz and Gabriel 1976).
         """
@@ -181,7 +168,6 @@ def compare(scores: Floats, level: float = 0.95, *, looks: int = 1) -> Compariso
         looks=looks,
         uneven_p=uneven_p,
         provisional=provisional,
-        left_out=tuple(fit.left_out.tolist()),
         cannot=fit.cannot,
     )
 

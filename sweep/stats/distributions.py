@@ -1,7 +1,6 @@
 """Quantiles and probabilities that tests and intervals need.
 
-`scipy.special` has the common ones; `scipy.stats`, which asks it for them, takes longer to import than anything else
-that a report needs. How far the largest of some means may lie above the smallest by chance is one integral here.
+`scipy.stats`, which asks `scipy.special` for the common ones, takes longer to import than anything else of a report.
 
 Letters: k means with equal expectation and independent normal errors; w a gap in units of the standard error of one
 mean, estimated with df degrees of freedom, from the largest of all k down to the smallest of t of them (`tied`). With
@@ -34,8 +33,7 @@ def chi2_between(tail: float, df: float) -> tuple[float, float]:
 def spread_probability(gap: float, *, tied: int, count: int, df: float) -> float:
     """Probability that the largest of `count` means is at most `gap` above the smallest of `tied` of them.
 
-    Quantiles agree with `scipy.stats.studentized_range` to 1e-6, for a hundred means from df = 2 on, for a thousand
-    from df = 10 on.
+    Quantiles are those of `scipy.stats.studentized_range` to 1e-6, a hundred means from df = 2, a thousand from 10.
 
     Source: t * integral of phi(y) [Phi(y + sw) - Phi(y)]^(t-1) Phi(y + sw)^(k-t) dy, averaged over s =
     sqrt(chi2(df) / df); Gauss-Legendre in both variables.

@@ -1,11 +1,9 @@
 """How much each axis of the grid matters: a seed-blocked factorial analysis of variance.
 
-Axis letters: K configurations, S seeds, n scores that are there. Levels are coded to sum to zero, so a main effect is
-the distance of a level from the mean of all levels, whatever the others. The error is always what the spread between
-seeds leaves within configurations, never an interaction of axes.
-
-What a seed is lucky with may be an axis: models of one depth share their initial weights. So an axis is tested with its
-own axis x seed mean square where six degrees of freedom or more can tell it, as the main plots of a split plot are.
+Axis letters: K configurations, S seeds. The error is always what the spread between seeds leaves within configurations,
+never an interaction of axes. What a seed is lucky with may be an axis: models of one depth share their initial weights.
+So an axis is tested with its own axis x seed mean square where six degrees of freedom or more can tell it, as the main
+plots of a split plot are.
 """
 
 import dataclasses
@@ -20,9 +18,8 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from sweep.stats.blocks import pure_error
-from sweep.stats.design import MOST_COLUMNS, MOST_LEVELS, Axis, Model, Term, axis, largest_model
+from sweep.stats.design import MOST_COLUMNS, MOST_LEVELS, Axis, Crossing, Error, Model, Term, TermEffects, largest_model
 from sweep.stats.distributions import Floats
-from sweep.stats.effects import Crossing, Error, TermEffects, cells, crossings, term_effects
 from sweep.stats.intervals import ROUNDING, check_level
 
 _FEWEST_DF = 6
@@ -31,15 +28,10 @@ _UNSEEN = "with so few seeds and levels it cannot be seen whether seeds favour o
 
 @dataclass(frozen=True, kw_only=True)
 class AnovaRow:
-    """One row of the table of variance.
+    """One row of the table of variance: a "factor", "interaction", "block", "other" or "residual".
 
-    Attributes:
-        name: "depth", "depth × loss", "seed", "other interactions" or "residual".
-        factors: the axes of the term; empty for the last three kinds.
-        kind: "factor", "interaction", "block", "other" or "residual".
-        share: eta squared: of the total sum of squares around the mean, in this sample.
-        f_value: mean square over that of its error, which has `error_df` degrees of freedom; NaN without one.
-        p_value: of no effect, by Holm's method for all factors, and for all interactions; NaN without an error.
+    `share` is eta squared, of the sum of squares around the mean; `f_value` the mean square over that of its error;
+    `p_value` of no effect, by Holm's method for all factors, and for all interactions; NaN without an error.
     """
 
     name: str
@@ -57,13 +49,9 @@ class AnovaRow:
 class FactorEffects:
     """The analysis of variance of a grid.
 
-    Attributes:
-        table: factors, then interactions, by order; then seed, other interactions, residual.
-        effects: one entry for each factor and interaction of the model, in the table's order.
-        error_variance: mean square of the residual, with `df` degrees of freedom.
-        crossings: levels of one axis that are shown to change places between levels of another.
-        cell_means: of each two axes of a few levels by name, least-squares means `[levels, levels]`.
-        notes: what was done that a reader must know, one sentence each.
+    `table` has factors, then interactions, by order, then seed, other interactions and residual, whose mean square is
+    `error_variance`; `effects` one entry for each factor and interaction. `cell_means` are least-squares means of each
+    two axes of a few levels, by name; `notes` what was done that a reader must know, one sentence each.
     """
 
     table: tuple[AnovaRow, ...] = ()
@@ -83,20 +71,18 @@ def factor_effects(
     """Which axes of a grid matter, and by how much.
 
     The model is seed + all interactions of the factors, up to the highest order that the scores determine: an empty
-    cell of the grid lowers it, and so do more than 400 columns; with more than 2,000 levels there is no model. Sums of
-    squares are of type II: each term given all that do not contain it. Effects are least-squares means minus their
-    mean; their intervals are Bonferroni's within the term, those of spans Tukey and Kramer's, at Bonferroni's level for
-    all axes. With one seed they are plain differences: the highest interaction is not used as an error. Assumes errors
-    of one variance, near enough to normal, independent but for what an axis shares with a seed.
+    cell of the grid lowers it, and so do more than 400 columns; with more than 2,000 levels there is no model. Effects
+    are least-squares means minus their mean; their intervals are Bonferroni's within the term, those of spans Tukey and
+    Kramer's, at Bonferroni's level for all axes. Assumes errors of one variance, near enough to normal, independent but
+    for what an axis shares with a seed.
 
     Args:
         scores: `[K, S]`, NaN where one is missing.
         levels: Of each configuration, one for each factor; results carry these objects, in order of first appearance.
-        factors: Names.
-        level: Confidence of each family of intervals.
+        factors: Their names.
+        level: Of each family of intervals.
 
-    Source: Montgomery (2017), section 5.6, blocking in a factorial design, and 14.4, split plots; type II as
-    `statsmodels.stats.anova.anova_lm`; Kramer (1956).
+    Source: Montgomery (2017), section 5.6, blocking in a factorial design, and 14.4, split plots; Kramer (1956).
     """
     check_level(level)
     values = _checked(scores, levels, factors)
@@ -105,9 +91,9 @@ def factor_effects(
     # Centred first, or a large common offset would cost the digits in which the scores differ.
     size, offset = (float(np.abs(y).max()), float(y.mean())) if len(y) else (0.0, 0.0)
     table = np.where(there, values - offset, math.nan)[np.ix_(used, there.any(axis=0))]
-    axes = [axis(name, [levels[k][i] for k in used.tolist()]) for i, name in enumerate(factors)]
+    axes = [Axis.of(name, [levels[k][i] for k in used.tolist()]) for i, name in enumerate(factors)]
     varied = [each for each in axes if len(each.levels) > 1]
-    model = largest_model(table, varied) if varied else None
+    model = largest_model(table, varied)
     error_ss, df = pure_error(table, np.zeros(len(used), dtype=np.intp))
     cannot = _why_not(table, varied, model, df)
     if not cannot and error_ss <= len(y) * (ROUNDING * size) ** 2:
@@ -128,9 +114,9 @@ def factor_effects(
     return dataclasses.replace(
         found,
         table=_table(model, error_ss, residual, errors),
-        effects=tuple(term_effects(model, term, errors[term], level, cannot) for term in model.columns),
-        crossings=() if cannot else crossings(model, errors, level),
-        cell_means={(varied[i].name, varied[j].name): offset + cells(model, i, j) @ model.fit[0] for i, j in few},
+        effects=tuple(model.effects(term, errors[term], level, cannot) for term in model.columns),
+        crossings=() if cannot else tuple(model.crossings(errors, level)),
+        cell_means={(varied[i].name, varied[j].name): offset + model.cells(i, j) @ model.fit[0] for i, j in few},
     )
 
 
@@ -163,9 +149,7 @@ def _why_not(table: Floats, varied: Sequence[Axis], model: Model | None, df: int
 def _errors(model: Model, table: Floats, residual: Error, error_ss: float) -> dict[Term, Error]:
     """What each term is tested with."""
     errors = dict.fromkeys(model.columns, residual)
-    if math.isnan(residual.variance):
-        return errors
-    for number, each in enumerate(model.axes):
+    for number, each in enumerate(model.axes if math.isfinite(residual.variance) else ()):
         rest_ss, rest_df = pure_error(table, each.codes)
         own_df = residual.df - rest_df
         if own_df >= _FEWEST_DF:
@@ -194,9 +178,9 @@ def _table(model: Model, error_ss: float, residual: Error, errors: Mapping[Term,
         )
 
     rows: list[AnovaRow] = []
-    for kind, order in (("factor", range(1, 2)), ("interaction", range(2, model.order + 1))):
+    for kind in ("factor", "interaction"):
         family = []
-        for term in (term for term in model.columns if len(term) in order):
+        for term in (term for term in model.columns if (len(term) == 1) == (kind == "factor")):
             names, columns = tuple(each.name for each in model.of(term)), model.columns[term]
             df, sum_sq = columns.stop - columns.start, model.sum_of_squares(term)
             family.append(row(kind, " × ".join(names), df, sum_sq, errors[term], names))
@@ -224,8 +208,8 @@ def _notes(table: Floats, axes: Sequence[Axis], model: Model | None, n_missing: 
         notes.append(f"{grid - len(table)} of {grid} grid points have no score")
     if n < table.size:
         notes.append("scores are missing: sums of squares are of type II and do not add up to the total")
-    if model.order < len(model.axes):
-        notes.append(f"interactions of more than {model.order} factors are not separated from each other")
+    if (order := max(map(len, model.columns))) < len(model.axes):
+        notes.append(f"interactions of more than {order} factors are not separated from each other")
     return notes
 
 

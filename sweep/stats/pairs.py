@@ -1,13 +1,12 @@
 """Two configurations alone: a comparison named beforehand, and how many seeds one needs.
 
-Letters: n seeds, d the true mean difference, s the standard deviation of one paired difference. What is said of seeds
-needed treats s as known; estimated from few seeds it may be far off (from five by a factor of two or more), so
-`seeds_range` gives a range. It is of the error common to all configurations, sqrt(2 x error variance) of `compare`.
+Letters: n seeds, d the true mean difference, s the standard deviation of one paired difference, sqrt(2 x error
+variance) of `compare`. Estimated from five seeds s may be off by a factor of two, so `seeds_range` gives a range.
 """
 
 import bisect
+import itertools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,10 +39,7 @@ class NamedPair:
     @property
     def fewest(self) -> int:
         """The fewest seeds with which a claim can be made, were all differences the same."""
-        n = 2
-        while ((n + _PRIOR) / _PRIOR) ** ((n - 1) / 2) < self.needed:
-            n += 1
-        return n
+        return next(n for n in itertools.count(2) if ((n + _PRIOR) / _PRIOR) ** ((n - 1) / 2) >= self.needed)
 
     @property
     def shown(self) -> bool:
@@ -87,9 +83,9 @@ def named_pair(one: ArrayLike, other: ArrayLike, level: float = 0.95, *, pairs: 
 
 
 def seeds_range(
-    difference: float, error_variance: float, df: int, n_now: int, level: float = 0.95, power: float = 0.8
+    difference: float, error_variance: float, df: int, n_now: int, level: float = 0.95
 ) -> tuple[int, int] | None:
-    """Total numbers of seeds, from and to, with which a paired t test finds `difference` with probability `power`.
+    """Total numbers of seeds, from and to, with which a paired t test finds `difference` with probability 0.8.
 
     From the two ends of a 90 % interval of the error variance, rounded outwards to two significant digits; never less
     than `n_now`. None below ten degrees of freedom, where they are too far apart to tell anybody anything, or when more
@@ -98,11 +94,12 @@ def seeds_range(
     if df < _FEWEST_DF or not math.isfinite(error_variance) or not difference:
         return None
     deviations = [math.sqrt(2 * (df * error_variance / bound)) for bound in reversed(chi2_between(0.05, df))]
-    ends = [seeds_to_resolve(abs(difference) / s if s else math.inf, n_now, level, power) for s in deviations]
+    ends = [seeds_to_resolve(abs(difference) / s if s else math.inf, n_now, level) for s in deviations]
     if ends[0] is None or ends[1] is None:
         return None
-    low = max(_two_digits(ends[0], math.floor), n_now)
-    return low, _two_digits(ends[1], math.ceil) if ends[1] > n_now else n_now
+    low_unit, high_unit = (10 ** max(len(str(end)) - 2, 0) for end in ends)
+    low, high = ends[0] // low_unit * low_unit, math.ceil(ends[1] / high_unit) * high_unit
+    return max(low, n_now), high if ends[1] > n_now else n_now
 
 
 def seeds_to_resolve(effect: float, n_now: int, level: float = 0.95, power: float = 0.8) -> int | None:
@@ -138,8 +135,3 @@ def _power(noncentrality: float, n: int, level: float) -> float:
     right = special.ndtr(noncentrality - critical * scale)
     wrong = special.ndtr(-noncentrality - critical * scale)
     return float(weights @ (right + wrong))
-
-
-def _two_digits(count: int, rounded: Callable[[float], int]) -> int:
-    unit: int = 10 ** max(len(str(count)) - 2, 0)
-    return rounded(count / unit) * unit

@@ -19,12 +19,9 @@ _FEWEST_BLOCKS = 5
 class CriticalDifference:
     """What a critical-difference diagram shows.
 
-    Attributes:
-        average_ranks: `[K]`, 1 is best, ties share their average.
-        difference: two average ranks further apart than this differ (Nemenyi).
-        groups: maximal runs, best first, of two or more configurations that do not differ.
-        p_value: of Friedman's test, whether any configuration differs. When it is not small the groups mean nothing.
-        n_blocks: complete blocks used.
+    Average ranks `[K]`, of which 1 is best and ties share theirs, differ where they are further apart than `difference`
+    (Nemenyi). `groups` are maximal runs, best first, of two or more that do not differ; they mean nothing when the
+    `p_value` of Friedman's test, of no difference at all, is not small. `n_blocks` are the complete blocks.
     """
 
     average_ranks: Floats
@@ -38,8 +35,7 @@ class CriticalDifference:
 def critical_difference(scores: Floats, level: float = 0.95) -> CriticalDifference:
     """Friedman's test and Nemenyi's critical difference for scores `[B, K]`, one per block and configuration.
 
-    Blocks with a missing score are left out; fewer than five complete ones are refused, for ranks of so few
-    can hardly differ. Assumes independent blocks, so one score per data set and not one per seed.
+    Blocks with a missing score are left out. Assumes independent ones: one score per data set, not one per seed.
 
     Source: Demsar (2006), Journal of Machine Learning Research 7; `scipy.stats.friedmanchisquare`.
     """
@@ -83,9 +79,8 @@ def critical_difference(scores: Floats, level: float = 0.95) -> CriticalDifferen
 def pareto_front(cost: Floats, score: Floats) -> NDArray[np.bool_]:
     """Whether each of K configurations is on the front: no other is as good on both and better on one.
 
-    `cost` (smaller is better) and `score` (larger is better) are `[K]`, in any unit. Equal configurations are
-    on it together; one with a missing value is not on it. The values are taken as exact: a front of measured
-    means is itself uncertain.
+    `cost` (smaller is better) and `score` (larger is better) are `[K]`, in any unit, and taken as exact. Equal ones are
+    on it together; one with a missing value is not on it.
     """
     cost, score = np.asarray(cost, dtype=np.float64), np.asarray(score, dtype=np.float64)
     if cost.ndim != 1 or cost.shape != score.shape:
