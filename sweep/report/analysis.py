@@ -8,7 +8,6 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import pandas as pd
 
 from sweep.axes import Point
 from sweep.config import TrialConfig
@@ -192,13 +191,8 @@ def _corrected(test: Interval, optimism: float, metric: Metric) -> Interval:
 
 
 def _effects(grid: Grid, level: float) -> FactorEffects:
-    names = [axis.name for axis in grid.axes]
-    rows = [
-        {**configuration.levels, "seed": seed, "score": score}
-        for configuration, scores in zip(grid.configurations, grid.goodness, strict=True)
-        for seed, score in zip(grid.seeds, scores, strict=True)
-    ]
-    effects = factor_effects(pd.DataFrame(rows, columns=[*names, "seed", "score"]), names, "score", "seed", level)
+    levels = [tuple(configuration.levels.values()) for configuration in grid.configurations]
+    effects = factor_effects(grid.goodness, levels, [axis.name for axis in grid.axes], level)
     if effects.cannot or not _flattered(grid):
         return effects
     return dataclasses.replace(
