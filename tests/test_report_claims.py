@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ from sweep.axes import Axis, Level
 from sweep.metrics import TRAIN_TIME, Metric, Score
 from sweep.records import DoneRecord, ReplicateRecord, Rows, read_state
 from sweep.report.analysis import analyse
-from sweep.report.document import Drawing
+from sweep.report.document import Drawing, Table
 from sweep.report.finalists import find_finalists
 from sweep.report.findings import Findings
 from sweep.report.together import together
+from sweep.report.verdict import details, verdict
+from sweep.report.writing import document_of
 from sweep.table import GridPoint, Replicate, make_grid
 from sweep.tasks import TASKS
 
@@ -88,7 +91,7 @@ def told(findings, sign=1.0, scale=1.0):
 
 
 PLANS = {
-    "pairs": [(("deep", "relu", 0.1), ("medium", "relu", 0.1))],
+    "compare": ((("deep", "relu", 0.1), ("medium", "relu", 0.1)),),
     "baseline": ("shallow", "tanh", 0.01),
 }
 
@@ -193,3 +196,36 @@ def test_finalists_are_those_of_the_ranking(tmp_path, rng):
     assert [point[0] for point in found.points] == [
         entry.configuration.points[0].values[0] for entry in analysis.entries[:3]
     ]
+
+
+def test_a_loss_is_told_as_the_accuracy_that_it_mirrors(tmp_path):
+    def score(point, seed):
+        level = {"deep": 0.94, "medium": 0.92}.get(point["depth"], 0.9) + {"relu": 0.004}.get(point["activation"], 0)
+        return level + 0.001 * np.random.default_rng([seed, *map(ord, str(point))]).normal()
+
+    axes = {"depth": ["shallow", "medium", "deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]}
+    plans = {"compare": [["deep-relu", "shallow-relu"]], "baseline": "shallow-tanh"}
+    found = {}
+    for selection in ("validation_accuracy", "validation_loss"):
+        sweep = made_up_sweep(axes=axes, selection=selection, **plans)
+        experiment = write_experiment(tmp_path / selection, score, rng=np.random.default_rng(0), sweep=sweep)
+        found[selection] = analyse(read_state(experiment))
+    accuracy, loss = found.values()
+    claims = [[(one.kind, one.subject, one.provisional) for one in analysis.claims if one.kind != "equal"]
+              for analysis in (accuracy, loss)]  # fmt: skip
+    assert claims[0] == claims[1]
+    assert {"worse", "axis", "named", "baseline"} <= {kind for kind, _, _ in claims[0]}
+    first, mirrored = accuracy.entries[0], loss.entries[0]
+    assert [mirrored.score.low, mirrored.score.high] == pytest.approx([1 - first.score.high, 1 - first.score.low])
+    assert mirrored.behind.estimate == first.behind.estimate == 0
+    assert loss.entries[1].behind.low == pytest.approx(accuracy.entries[1].behind.low)
+    assert loss.test.estimate == pytest.approx(1 - accuracy.test.estimate, abs=1e-4)
+    said = " ".join([*verdict(loss).values(), *details(loss).values()])
+    assert f"its validation loss, mean over 5 seeds, is {mirrored.score.estimate:.4f}, the smallest of 6" in said
+    assert not re.search("accuracy|points? |largest of", said)
+    columns = {column for block in document_of(loss).blocks if isinstance(block, Table) for column in block.shown}
+    assert {"validation loss", "test loss", "behind the first", "each seed", "difference"} <= columns
+    assert not any("points" in column for column in columns)
+    # The level that raises the loss is drawn on the right, the pair's difference is one of losses.
+    (pairs,) = [block.shown for block in document_of(loss).blocks if getattr(block, "name", "") == "named"]
+    assert pairs["difference"].tolist() == [f"−{abs(loss.named[0].pair.difference):.4f}"]
