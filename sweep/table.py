@@ -65,7 +65,7 @@ class Replicate:
 class GridPoint:
     """A grid point with all its finished replicates.
 
-    Its levels are of the axes that vary; `parameters` are those of one replicate, `trouble` says why trials are missing.
+    Its levels are of the axes that vary; `parameters` is of one replicate, `trouble` says why trials are missing.
     """
 
     levels: tuple[Level, ...]
@@ -88,7 +88,7 @@ class GridPoint:
 class Configuration:
     """One grid point, or several that are twins, with their scores.
 
-    Its levels, by axis, have the values of all its grid points. Its replicates are in the order of the grid's seeds, None
+    Its levels, by axis, have the values of all its grid points. Replicates are in the order of the grid's seeds, None
     where there is none; of twins, of the first that has it.
     """
 
@@ -225,7 +225,7 @@ def goodness(metric: Metric, values: NDArray[np.float64]) -> NDArray[np.float64]
 
 
 def read_grid(state: State, *, confirmation: bool = False) -> Grid:
-    """Groups trials by grid point, finds their seeds and the twins; those of the confirmation or of the sweep itself."""
+    """Groups trials by grid point, finds their seeds and the twins; of the confirmation or of the sweep itself."""
     manifest = state.manifest
     trials = manifest.confirmations if confirmation else manifest.compared
     return make_grid(_points(state, trials), manifest.varied, manifest.criterion)
