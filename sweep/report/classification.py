@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sweep.axes import Level
-from sweep.figures import Picture, broken, confusion_matrix, difference_matrix, image_strip, shares, wall
+from sweep.figures.classification import confusion_matrix, difference_matrix, image_strip, shares, wall
+from sweep.figures.drawing import Picture, broken
 from sweep.metrics import NONE, Score
 from sweep.records import State
 from sweep.report.document import Block, Drawing, Paragraph, Section, Table, note, section, warning

@@ -8,7 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sweep.axes import Axis, Level, Point
-from sweep.figures import Cost, Curve, Palette, cost, heat_map, learning_curves
+from sweep.figures.drawing import Palette
+from sweep.figures.grid import Cost, Curve, cost, heat_map, learning_curves
 from sweep.metrics import NONE, Score
 from sweep.report.document import Block, Drawing, Section, Table, note, section, warning
 from sweep.report.findings import MOST_SHOWN, Analysis

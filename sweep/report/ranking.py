@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sweep.figures import Bar, ranking
+from sweep.figures.scores import Bar, ranking
 from sweep.metrics import NONE, Metric, scores
 from sweep.report.document import Block, Drawing, Paragraph, Section, Table, note, section, warning
 from sweep.report.findings import LEVEL, MOST_SHOWN, Analysis, Entry

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sweep.axes import Point, value_name
 from sweep.config import AXES
-from sweep.figures import critical_difference_diagram
+from sweep.figures.scores import critical_difference_diagram
 from sweep.metrics import NONE
 from sweep.report.document import Block, Document, Drawing, Paragraph, Section, Table, note, section, warning
 from sweep.report.effects import span_cells, spans_table
