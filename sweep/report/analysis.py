@@ -25,7 +25,6 @@ from sweep.report.findings import (
     Findings,
     Named,
     OfTask,
-    Pair,
     shown_interval,
 )
 from sweep.stats import (
@@ -44,7 +43,7 @@ from sweep.table import Configuration, Grid, goodness, read_grid
 
 # What each task has to say, given the state and the first configurations of the ranking.
 OF_TASKS: dict[str, Callable[[State, Sequence[Configuration]], OfTask]] = {"classification": Classification}
-_MOST_PAIRS = 8
+_MOST_NAMED = 8
 
 
 def analyse(state: State, rng: np.random.Generator) -> Analysis:
@@ -113,7 +112,6 @@ def find(
         winner=winner,
         test=test if winner else None,
         effects=_effects(grid, spent(looks)),
-        pairs=_pairs(entries, grid, comparisons),
         named=tuple(_named(grid, pair, len(pairs), comparisons) for pair in pairs),
         baseline=_baseline(grid, baseline, comparisons) if baseline else None,
         confirmation=confirmation,
@@ -162,20 +160,39 @@ def _entries(grid: Grid, comparisons: Comparisons, level: float) -> tuple[Entry,
     index = {id(configuration): k for k, configuration in enumerate(grid.configurations)}
     ranked = [(rank, index[id(configuration)]) for rank, configuration in grid.ranked()]
     intervals = simultaneous_intervals(grid.goodness, level)
-    ranks, tested = comparisons.ranks, grid.means(grid.tested)
-    return tuple(
-        Entry(
-            rank=rank,
-            configuration=grid.configurations[k],
-            score=shown_interval(intervals[k], grid.metric),
-            behind=comparisons.difference(ranked[0][1], k),
-            ranks=None if comparisons.cannot else (int(ranks[k, 0]), int(ranks[k, 1])),
-            in_best_set=bool(comparisons.in_best_set[k]),
-            p_worse=float(comparisons.p_worse[k]),
-            tested=float(tested[k]),
+    ranks, tested, margin = comparisons.ranks, grid.means(grid.tested), grid.metric.margin
+    worth_naming = _worth_naming(grid, [grid.configurations[k] for _, k in ranked])
+    entries = []
+    for place, (rank, k) in enumerate(ranked):
+        behind = comparisons.difference(ranked[0][1], k)
+        entries.append(
+            Entry(
+                rank=rank,
+                configuration=grid.configurations[k],
+                score=shown_interval(intervals[k], grid.metric),
+                behind=behind,
+                ranks=None if comparisons.cannot else (int(ranks[k, 0]), int(ranks[k, 1])),
+                in_best_set=bool(comparisons.in_best_set[k]),
+                p_worse=float(comparisons.p_worse[k]),
+                tested=float(tested[k]),
+                why=worth_naming.get(place, ""),
+                equal=None if comparisons.cannot or margin is None else max(-behind.low, behind.high) < margin,
+            )
         )
-        for rank, k in ranked
-    )
+    return tuple(entries)
+
+
+def _worth_naming(grid: Grid, ranked: Sequence[Configuration]) -> dict[int, str]:
+    """The places of the runner-up, and of the best configuration of every other level of each axis, and why."""
+    named = {1: "second in the ranking"}
+    for axis in grid.axes if ranked else ():
+        seen = {ranked[0].levels[axis.name]}
+        for place, configuration in enumerate(ranked[1:], start=1):
+            level = configuration.levels[axis.name]
+            if level not in seen and len(seen) <= _MOST_NAMED:
+                named.setdefault(place, f"first with {level}")
+                seen.add(level)
+    return named
 
 
 def _corrected(test: Interval, optimism: float, metric: Metric) -> Interval:
@@ -214,27 +231,6 @@ def _flattered(grid: Grid) -> bool:
         gone = {values[axis] for values in lost} - {values[axis] for values in trained}
         lost = {values for values in lost if values[axis] not in gone}
     return bool(lost)
-
-
-def _pairs(entries: Sequence[Entry], grid: Grid, comparisons: Comparisons) -> tuple[Pair, ...]:
-    """The runner-up, and the best configuration of every other level of each axis."""
-    if len(entries) < 2:
-        return ()
-    named = {1: "second in the ranking"}
-    for axis in grid.axes:
-        seen = {entries[0].configuration.levels[axis.name]}
-        for place, entry in enumerate(entries[1:], start=1):
-            level = entry.configuration.levels[axis.name]
-            if level not in seen and len(seen) <= _MOST_PAIRS:
-                named.setdefault(place, f"first with {level}")
-                seen.add(level)
-    margin = None if comparisons.cannot else grid.metric.margin
-    pairs = []
-    for place, why in sorted(named.items()):
-        behind = entries[place].behind
-        equal = None if margin is None else max(-behind.low, behind.high) < margin
-        pairs.append(Pair(entry=entries[place], why=why, equal=equal))
-    return tuple(pairs)
 
 
 def _named(grid: Grid, pair: tuple[Point, Point], pairs: int, comparisons: Comparisons) -> Named:

@@ -44,14 +44,10 @@ MOST_SHOWN = 40
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """Something that the report says and that may be wrong.
+    """Something that the report says of a subject, names of configurations, axes or grid points, and that may be wrong.
 
-    Attributes:
-        kind: What is said.
-        subject: Whom it is said of: names of configurations, axes or grid points.
-        provisional: Why it cannot carry `LEVEL`, with which all claims of a kind are true at once; "" if it can.
-        low: Lower end, of a claim that is an interval.
-        high: Upper end likewise.
+    `provisional` says why it cannot carry `LEVEL`, with which all claims of a kind are true at once; "" if it can. A
+    claim that is an interval has its ends.
     """
 
     kind: str
@@ -74,6 +70,8 @@ class Entry:
         in_best_set: Not shown to be worse than the best.
         p_worse: Adjusted for all configurations; NaN where it cannot be given.
         tested: Mean over the seeds of the same metric on the test split.
+        why: What makes it worth comparing with the first by name, "" if nothing does.
+        equal: Whether it is shown to differ from the first by less than the metric's margin; None if there is none.
     """
 
     rank: int
@@ -84,6 +82,8 @@ class Entry:
     in_best_set: bool
     p_worse: float
     tested: float
+    why: str = ""
+    equal: bool | None = None
 
     @property
     def name(self) -> str:
@@ -92,28 +92,11 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
-    """The selected configuration beside another one that is worth naming, and why it is.
-
-    `equal` says whether the two are shown to differ by less than the metric's margin; None if there is none.
-    """
-
-    entry: Entry
-    why: str
-    equal: bool | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class AxisEffect:
-    """What an axis does, averaged over the others.
+    """What an axis does, averaged over the others: the effect of each level on the goodness.
 
-    Attributes:
-        axis: Its name.
-        levels: Effect of each level on the goodness.
-        span: The best minus the worst.
-        share: Of the variation in this sample.
-        p_value: Of no effect.
-        provisional: Why a claim about it cannot carry the level, "" if it can.
+    `span` is the best minus the worst, `share` of the variation in this sample; `provisional` says why a claim about it
+    cannot carry its level, "" if it can.
     """
 
     axis: str
@@ -132,13 +115,9 @@ class AxisEffect:
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
-    """Two configurations that the sweep file names for comparison.
+    """Two configurations that the sweep file names for comparison, with their test, None if one cannot be compared.
 
-    Attributes:
-        names: Of both.
-        pair: Their test; None if one of them cannot be compared.
-        anyway: Whether they are shown to differ among all pairs, whatever their own test says.
-        cannot: Why nothing can be said, "" if something can.
+    `anyway` says whether they are shown to differ among all pairs, `cannot` why nothing can be said, else "".
     """
 
     names: tuple[str, str]
@@ -151,11 +130,8 @@ class Named:
 class Baseline:
     """The configuration of the sweep file that all others are compared with.
 
-    Attributes:
-        name: Of it.
-        p_better: By name of each other configuration: p-value of "not better than the baseline", adjusted for all.
-        better: The configurations that are shown to be better.
-        cannot: Why nothing can be said, "" if something can.
+    `p_better` is the p-value of "not better than the baseline" of each other configuration, adjusted for all; `better`
+    are those that are shown to be, `cannot` is why nothing can be said, "" if something can.
     """
 
     name: str
@@ -166,14 +142,9 @@ class Baseline:
 
 @dataclass(frozen=True, kw_only=True)
 class Finalist:
-    """A finalist by its fresh seeds alone.
+    """A finalist by its fresh seeds alone: means of the criterion and of the same metric on the test split.
 
-    Attributes:
-        name: Of its configuration.
-        score: Mean of the criterion.
-        tested: Of the same metric on the test split.
-        p_worse: Of "not worse than the selected one"; NaN for that one itself.
-        beaten: Whether the selected one is confirmed to be better.
+    `p_worse` is of "not worse than the selected one", NaN for that one itself; `beaten` says whether it is confirmed.
     """
 
     name: str
@@ -185,13 +156,9 @@ class Finalist:
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmation:
-    """What fresh seeds say of configurations that were fixed before these were trained.
+    """What fresh seeds say of finalists, fixed before these were trained, the selected one first.
 
-    Attributes:
-        seeds: How many fresh seeds each finalist has.
-        finalists: The selected configuration first.
-        provisional: Why claims cannot carry the level, "" if they can.
-        cannot: Why nothing can be said, "" if something can.
+    `provisional` says why claims cannot carry the level, `cannot` why nothing can be said; "" if they can.
     """
 
     seeds: int
@@ -212,15 +179,12 @@ class Findings:
     """What the scores of a grid say.
 
     Attributes:
-        grid: Grid points, seeds, configurations.
         entries: The ranking; the first is the selected one.
         comparisons: Of all configurations with each other; of fewer than two, why there is nothing to compare.
         winner: The selected configuration's score, corrected for its selection; None if nothing is selected.
         test: Its score on the test split, corrected likewise.
         effects: Of the axes on the goodness.
-        pairs: The selected configuration beside others.
-        named: The pairs that the sweep file names.
-        baseline: That the sweep file names; None if it names none.
+        named: The pairs that the sweep file names, as it may name a baseline.
         confirmation: What fresh seeds of finalists say; None if there are none.
         unfinished: Why all but that may change, "" if the experiment is finished.
     """
@@ -231,7 +195,6 @@ class Findings:
     winner: Winner | None
     test: Interval | None
     effects: FactorEffects
-    pairs: tuple[Pair, ...]
     named: tuple[Named, ...]
     baseline: Baseline | None
     confirmation: Confirmation | None
@@ -349,9 +312,9 @@ def _of_configurations(found: Findings) -> Iterator[Claim]:
     for kind, interval in (("mean", entries[0].score), ("test", found.test)):
         if not interval.cannot:
             yield Claim(kind=kind, subject=(name,), provisional=doubt, low=interval.low, high=interval.high)
-    for pair in found.pairs:
-        if pair.equal:
-            yield Claim(kind="equal", subject=(name, pair.entry.name), provisional=doubt)
+    for entry in entries:
+        if entry.why and entry.equal:
+            yield Claim(kind="equal", subject=(name, entry.name), provisional=doubt)
 
 
 def _of_axes(found: Findings) -> Iterator[Claim]:

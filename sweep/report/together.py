@@ -50,8 +50,8 @@ def _scores(analyses: Mapping[str, Analysis]) -> Section:
         metric, criterion, tested = analysis.metric, analysis.criterion, analysis.grid.tested
         for entry in analysis.entries:
             cells = {
-                f"{name}: {criterion.title}{metric.heading}": f"{metric.text(entry.score.estimate)} ({entry.rank})",
-                f"{name}: {tested.title}{metric.heading}": metric.text(entry.tested),
+                f"{name}: {criterion.heading}": f"{metric.text(entry.score.estimate)} ({entry.rank})",
+                f"{name}: {tested.heading}": metric.text(entry.tested),
             }
             exact = {
                 f"{name}_rank": entry.rank,
