@@ -212,7 +212,7 @@ def _most_confused(images: Images) -> Block:
             "true": images.target_names[place[0]],
             "predicted": images.target_names[place[1]],
             "times": f"{errors[place]:,}",
-            "share of the true class (%)": SHARE.text(shares(confusion)[place]),
+            "share of the true class (%)": SHARE.text(float(shares(confusion)[place])),
         }
         for place in places
     ]
