@@ -13,9 +13,10 @@ from made_up import made_up_sweep, write_experiment
 from sweep.axes import Axis, Level
 from sweep.metrics import TRAIN_TIME, Metric, Score
 from sweep.records import DoneRecord, ReplicateRecord, Rows, read_state
-from sweep.report.analysis import analyse, find
+from sweep.report.analysis import analyse
 from sweep.report.document import Drawing, Table
 from sweep.report.finalists import find_finalists
+from sweep.report.findings import Findings
 from sweep.report.together import together
 from sweep.report.verdict import details, verdict
 from sweep.report.writing import document_of
@@ -90,7 +91,7 @@ def told(findings, sign=1.0, scale=1.0):
 
 
 PLANS = {
-    "pairs": [(("deep", "relu", 0.1), ("medium", "relu", 0.1))],
+    "compare": ((("deep", "relu", 0.1), ("medium", "relu", 0.1)),),
     "baseline": ("shallow", "tanh", 0.01),
 }
 
@@ -99,14 +100,14 @@ PLANS = {
 @pytest.mark.parametrize("seed", range(5))
 def test_turning_scores_and_direction_changes_nothing(kind, seed):
     scores = scores_of(kind, np.random.default_rng(seed))
-    larger = find(made_up_grid(scores, Metric(name="gain", margin=0.001)), **PLANS)
-    smaller = find(made_up_grid(-scores, Metric(name="loss", mode="min", margin=0.001)), **PLANS)
+    larger = Findings(grid=made_up_grid(scores, Metric(name="gain", margin=0.001)), **PLANS)
+    smaller = Findings(grid=made_up_grid(-scores, Metric(name="loss", mode="min", margin=0.001)), **PLANS)
     ours, theirs = told(larger), told(smaller, sign=-1.0)
     assert ours[0] == theirs[0]
     assert any(claim.kind == "worse" for claim in larger.claims)
     np.testing.assert_array_equal(ours[1], theirs[1])
     np.testing.assert_allclose(ours[2], theirs[2], rtol=1e-12)
-    assert larger.baseline == smaller.baseline
+    assert larger.against == smaller.against
     assert larger.named == smaller.named
     assert larger.winner == smaller.winner
 
@@ -115,12 +116,12 @@ def test_turning_scores_and_direction_changes_nothing(kind, seed):
 @pytest.mark.parametrize(("factor", "offset"), [(1e6, 0.0), (1.0, 1e6), (1e-6, 0.0)])
 def test_unit_and_offset_change_no_p_value(kind, factor, offset):
     scores = scores_of(kind, np.random.default_rng(0))
-    plain = find(made_up_grid(scores, Metric(name="gain")), **PLANS)
-    changed = find(made_up_grid(factor * scores + offset, Metric(name="gain"), test=scores), **PLANS)
+    plain = Findings(grid=made_up_grid(scores, Metric(name="gain")), **PLANS)
+    changed = Findings(grid=made_up_grid(factor * scores + offset, Metric(name="gain"), test=scores), **PLANS)
     ours, theirs = told(plain), told(changed)
     assert ours[0] == theirs[0]
     np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-6)
-    np.testing.assert_allclose(list(changed.baseline.p_better.values()), list(plain.baseline.p_better.values()), 1e-6)
+    np.testing.assert_allclose(list(changed.against.p_better.values()), list(plain.against.p_better.values()), 1e-6)
     assert changed.named[0].pair.e_value == pytest.approx(plain.named[0].pair.e_value, rel=1e-6)
 
 
@@ -128,11 +129,11 @@ def test_a_transform_keeps_intervals_inside_the_range():
     rng = np.random.default_rng(1)
     shares = np.clip(0.97 + 0.03 * rng.normal(size=(12, 3)), 0, 1)
     metric = Metric(name="accuracy", transform="logit", count=400, low=0.0, high=1.0)
-    for entry in find(made_up_grid(shares, metric)).entries:
+    for entry in Findings(grid=made_up_grid(shares, metric)).entries:
         assert 0 < entry.score.low < entry.score.estimate < entry.score.high <= 1
     times = np.exp(rng.normal(size=(12, 3)))
     metric = Metric(name="loss", mode="min", transform="log", low=0.0)
-    found = find(made_up_grid(times, metric))
+    found = Findings(grid=made_up_grid(times, metric))
     assert found.entries[0].score.estimate == pytest.approx(np.exp(np.log(times).mean(axis=1)).min())
     for entry in found.entries:
         assert 0 < entry.score.low < entry.score.estimate < entry.score.high
@@ -140,12 +141,12 @@ def test_a_transform_keeps_intervals_inside_the_range():
 
 def test_an_accuracy_ends_where_accuracies_end():
     scores = np.array([[0.02, 0.98, 0.5]] * 12) + 1e-3 * np.random.default_rng(0).normal(size=(12, 3))
-    for entry in find(made_up_grid(scores, ACCURACY)).entries:
+    for entry in Findings(grid=made_up_grid(scores, ACCURACY)).entries:
         assert (entry.score.low, entry.score.high) == (0.0, 1.0)
 
 
 def test_one_pair_has_one_p_value():
-    found = find(made_up_grid(scores_of("even", np.random.default_rng(2)), ACCURACY))
+    found = Findings(grid=made_up_grid(scores_of("even", np.random.default_rng(2)), ACCURACY))
     for entry in found.entries:
         shown_worse = ("worse", (entry.name,)) in {(claim.kind, claim.subject) for claim in found.claims}
         assert shown_worse == (entry.p_worse < found.comparisons.limit)
@@ -178,7 +179,7 @@ def test_experiments_of_one_data_set_or_of_other_epochs_are_no_blocks_of_one_tes
             sweep=sweep,
             dataset_sha256=f"{number}" * 64,
         )
-        analyses[experiment.name] = analyse(read_state(experiment), rng)
+        analyses[experiment.name] = analyse(read_state(experiment))
     assert not any(isinstance(block, Drawing) for block in together(analyses).blocks)
     assert "numbers of epochs" in str(together(analyses).sections[-1])
 
@@ -189,7 +190,7 @@ def test_finalists_are_those_of_the_ranking(tmp_path, rng):
 
     axes = {"depth": ["shallow", "medium", "deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]}
     experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=made_up_sweep(axes=axes))
-    analysis = analyse(read_state(experiment), rng)
+    analysis = analyse(read_state(experiment))
     found = find_finalists(read_state(experiment), 3)
     assert [point[0] for point in found.points] == [
         entry.configuration.points[0].values[0] for entry in analysis.entries[:3]
@@ -207,7 +208,7 @@ def test_a_loss_is_told_as_the_accuracy_that_it_mirrors(tmp_path):
     for selection in ("validation_accuracy", "validation_loss"):
         sweep = made_up_sweep(axes=axes, selection=selection, **plans)
         experiment = write_experiment(tmp_path / selection, score, rng=np.random.default_rng(0), sweep=sweep)
-        found[selection] = analyse(read_state(experiment), np.random.default_rng(0))
+        found[selection] = analyse(read_state(experiment))
     accuracy, loss = found.values()
     claims = [[(one.kind, one.subject, one.provisional) for one in analysis.claims if one.kind != "equal"]
               for analysis in (accuracy, loss)]  # fmt: skip

@@ -16,8 +16,7 @@ from simulation.cases import Cell
 from simulation.experiments import World
 from simulation.truth import is_false
 from sweep.axes import Point
-from sweep.report.analysis import confirm, find
-from sweep.report.findings import Findings
+from sweep.report.findings import Findings, confirm
 from sweep.table import Grid
 
 FOUND = "worse (share found)"
@@ -32,7 +31,7 @@ class Rate:
         case: Name of the case.
         configurations: K.
         seeds: S.
-        sentence: Kind of claim as in `sweep.report.findings`; "any" of them; "mean (fresh)" and "test (fresh)", the
+        sentence: Kind of claim as in `sweep.report.claims`; "any" of them; "mean (fresh)" and "test (fresh)", the
             intervals of the winner from fresh seeds; or `FOUND`.
         provisional: Whether the claim says of itself that it is.
         experiments: How many.
@@ -144,7 +143,8 @@ def _simulate(cell: Cell, rng: np.random.Generator) -> _Said:
     scores = world.scores(counts[-1])
     for look, count in enumerate(counts, start=1):
         grid = world.grid(scores.first(count))
-        findings = find(grid, looks=look if case.told else 1, pairs=pairs, baseline=baseline)
+        looks = look if case.told else 1
+        findings = Findings(grid=grid, looks=looks, compare=tuple(pairs), baseline=baseline)
         if case.fresh:
             _confirm(cell, world, findings, said)
         for claim in findings.claims:

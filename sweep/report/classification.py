@@ -18,9 +18,10 @@ from sweep.figures.classification import confusion_matrix, difference_matrix, im
 from sweep.figures.drawing import Picture, broken
 from sweep.metrics import NONE, Score
 from sweep.records import State
+from sweep.report.analysis import Analysis
 from sweep.report.document import Block, Drawing, Paragraph, Section, Table, note, section, warning
 from sweep.report.files import unused
-from sweep.report.findings import MOST_SHOWN, Analysis
+from sweep.report.findings import MOST_SHOWN
 from sweep.report.formats import SHARE, listed, several
 from sweep.table import Configuration
 from sweep.tables import bold
