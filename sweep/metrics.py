@@ -147,6 +147,11 @@ class Score:
         word = _SPLIT_WORDS.get(self.split, self.split)
         return self.metric.title if len(self.metric.splits) == 1 else f"{word} {self.metric.title}"
 
+    @property
+    def heading(self) -> str:
+        """The name of a column of its values: "test loss", "validation F1 (%)"."""
+        return f"{self.title}{self.metric.heading}"
+
     def on(self, split: str) -> "Score":
         """The same metric on another split."""
         return Score(metric=self.metric, split=split)

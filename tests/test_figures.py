@@ -5,25 +5,10 @@ import numpy as np
 import pytest
 
 from sweep.axes import Axis, Level
-from sweep.figures import (
-    Bar,
-    Cost,
-    Curve,
-    Palette,
-    broken,
-    confusion_matrix,
-    cost,
-    critical_difference_diagram,
-    difference_matrix,
-    heat_map,
-    image_strip,
-    interactions,
-    learning_curves,
-    main_effects,
-    ranking,
-    shares,
-    wall,
-)
+from sweep.figures.classification import confusion_matrix, difference_matrix, image_strip, shares, wall
+from sweep.figures.drawing import Palette, broken
+from sweep.figures.grid import Cost, Curve, cost, heat_map, learning_curves
+from sweep.figures.scores import Bar, critical_difference_diagram, interactions, main_effects, ranking
 from sweep.metrics import Metric, Score
 from sweep.tasks import TASKS
 

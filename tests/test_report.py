@@ -525,4 +525,4 @@ def test_an_interval_of_an_accuracy_ends_where_accuracies_end(tmp_path, rng, pro
     criterion = "train_accuracy" if protocol else "validation_accuracy"
     assert {(row[f"{criterion}_low"], row[f"{criterion}_high"]) for row in rows} == {("0.0", "1.0")}
     # A difference of accuracies is none, and is not cut.
-    assert any(pair.entry.behind.low < -1 for pair in analysis.pairs)
+    assert any(entry.behind.low < -1 for entry in analysis.entries)

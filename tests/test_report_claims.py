@@ -79,7 +79,7 @@ def scores_of(kind, rng):
 
 def told(findings, sign=1.0, scale=1.0):
     """All that is found, with intervals turned into those of the original scores."""
-    pairs = [(pair.entry.name, pair.why) for pair in findings.pairs]
+    pairs = [(entry.name, entry.why) for entry in findings.entries]
     ranking = [(entry.rank, entry.name, entry.ranks, entry.in_best_set) for entry in findings.entries]
     kinds = [(claim.kind, claim.subject, claim.provisional) for claim in findings.claims]
     p_values = [entry.p_worse for entry in findings.entries] + [row.p_value for row in findings.effects.table]
@@ -147,11 +147,10 @@ def test_an_accuracy_ends_where_accuracies_end():
 
 def test_one_pair_has_one_p_value():
     found = Findings(grid=made_up_grid(scores_of("even", np.random.default_rng(2)), ACCURACY))
-    for pair in found.pairs:
-        assert pair.entry is next(entry for entry in found.entries if entry.name == pair.entry.name)
-        shown_worse = ("worse", (pair.entry.name,)) in {(claim.kind, claim.subject) for claim in found.claims}
-        assert shown_worse == (pair.entry.p_worse < found.comparisons.limit)
-        assert not shown_worse or pair.entry.behind.low >= 0
+    for entry in found.entries:
+        shown_worse = ("worse", (entry.name,)) in {(claim.kind, claim.subject) for claim in found.claims}
+        assert shown_worse == (entry.p_worse < found.comparisons.limit)
+        assert not shown_worse or entry.behind.low >= 0
 
 
 def test_twins_are_one_by_the_seeds_that_both_have():

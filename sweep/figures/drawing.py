@@ -12,6 +12,8 @@ import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from typing import Any
 
 import matplotlib as mpl
@@ -45,42 +47,8 @@ _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 
 _MOST_LINES = 8
 
-_STYLE = {
-    "svg.fonttype": "none",
-    "font.family": "DejaVu Sans",
-    "font.size": 8.5,
-    "axes.titlesize": 9,
-    "axes.titleweight": "bold",
-    "axes.labelsize": 8.5,
-    "axes.linewidth": 0.6,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.facecolor": "none",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": False,
-    "figure.facecolor": "none",
-    "grid.color": NEUTRAL,
-    "grid.alpha": 0.3,
-    "grid.linewidth": 0.5,
-    "hatch.color": NEUTRAL,
-    "hatch.linewidth": 0.5,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "lines.linewidth": 1.4,
-    "savefig.facecolor": "none",
-    "text.color": INK,
-    "text.parse_math": False,  # a name with "$" is no formula
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "xtick.major.size": 2.5,
-    "ytick.major.size": 2.5,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-}
+_OF_INK = ("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color")
+_OF_NEUTRAL = ("grid.color", "hatch.color")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,46 +114,66 @@ class Palette:
 
 def style() -> Any:
     """Gives the context in which a picture is drawn and written."""
-    return mpl.rc_context(_STYLE)  # type: ignore[arg-type]
+    return mpl.rc_context(_parameters())
+
+
+@cache
+def _parameters() -> Any:
+    file = resources.files("sweep") / "templates" / "figures.mplstyle"
+    parameters = dict(mpl.rc_params_from_file(str(file), use_default_template=False))
+    return parameters | dict.fromkeys(_OF_INK, INK) | dict.fromkeys(_OF_NEUTRAL, NEUTRAL)
 
 
 def panels(
     width_in: float,
     height_in: float,
-    *,
     rows: int = 1,
     columns: int = 1,
-    left: float,
-    bottom: float,
-    right: float = 0.08,
-    top: float = 0.08,
+    *,
+    margins: tuple[float, float, float, float],
     gap: tuple[float, float] = (0.12, 0.12),
     share_x: bool = False,
-    share_y: bool = False,
 ) -> tuple[Figure, NDArray[np.object_]]:
-    """Gives a figure and its axes `[rows, columns]`; margins and gaps (between rows, columns) in inches.
+    """Gives a figure and its axes `[rows, columns]`, which share y.
 
     matplotlib's own layout engines draw everything twice to learn its size, half the time of a report.
+
+    Args:
+        width_in: Of the figure, inches like all that follow.
+        height_in: See width_in.
+        rows: Of axes.
+        columns: Of axes.
+        margins: Left, below, right, above.
+        gap: Between rows, between columns.
+        share_x: Whether axes share x.
     """
+    left, below, right, above = margins
+    place = {"left": left / width_in, "right": 1 - right / width_in}
+    place |= {"bottom": below / height_in, "top": 1 - above / height_in}
+    place["hspace"] = gap[0] / ((height_in - below - above - gap[0] * (rows - 1)) / rows)
+    place["wspace"] = gap[1] / ((width_in - left - right - gap[1] * (columns - 1)) / columns)
     figure = Figure(figsize=(width_in, height_in))
-    inner_width = (width_in - left - right - gap[1] * (columns - 1)) / columns
-    inner_height = (height_in - bottom - top - gap[0] * (rows - 1)) / rows
-    grid = figure.subplots(
-        rows,
-        columns,
-        squeeze=False,
-        sharex=share_x,
-        sharey=share_y,
-        gridspec_kw={
-            "left": left / width_in,
-            "right": 1 - right / width_in,
-            "bottom": bottom / height_in,
-            "top": 1 - top / height_in,
-            "wspace": gap[1] / inner_width,
-            "hspace": gap[0] / inner_height,
-        },
-    )
-    return figure, grid
+    return figure, figure.subplots(rows, columns, squeeze=False, sharex=share_x, sharey=True, gridspec_kw=place)
+
+
+def named_rows(
+    names: Sequence[str],
+    *,
+    height_in: float,
+    row_in: float,
+    below: float = 0.45,
+    right: float = 0.08,
+    ends: tuple[float, float] = (0.6, 0.6),
+) -> tuple[Figure, Axes]:
+    """Gives a figure with a named row for each value, the first on top; `ends` is the room below and above, in rows."""
+    margins = (text_width(names) + 0.1, below, right, 0.08)
+    figure, grid = panels(WIDTH_IN, height_in + row_in * len(names), margins=margins)
+    axes: Axes = grid[0, 0]
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 1 + ends[0], -ends[1])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+    return figure, axes
 
 
 def legend(where: Axes | Figure, entries: Iterable[tuple[Artist, str]], **options: Any) -> None:
@@ -205,17 +193,8 @@ def finish(figure: Figure, *, name: str, title: str) -> Picture:
         metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         FigureCanvasSVG(figure).print_svg(buffer, metadata=metadata)  # type: ignore[no-untyped-call]
     width_px, height_px = (round(inches * 96) for inches in figure.get_size_inches())
-    return Picture(
-        name=name, svg=_small(buffer.getvalue(), name, title, width_px, height_px), title=title, width_px=width_px
-    )
-
-
-def rows_of(axes: Axes, names: Sequence[str], top: float = -0.6) -> None:
-    """Gives a picture a named row for each of its values, the first on top."""
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.4, top)
-    axes.tick_params(axis="y", length=0)
-    axes.grid(axis="x")
+    svg = _small(buffer.getvalue(), name, title, width_px, height_px)
+    return Picture(name=name, svg=svg, title=title, width_px=width_px)
 
 
 def metric_axis(axes: Axes, metric: Metric, which: str = "y") -> None:
@@ -225,9 +204,12 @@ def metric_axis(axes: Axes, metric: Metric, which: str = "y") -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{metric.factor * value:.6g}"))
 
 
-def text_width(texts: Iterable[str], size: float = 8) -> float:
+def text_width(texts: Iterable[str]) -> float:
     """Gives the room in inches that the longest line of some texts needs, on the generous side."""
-    return max((_letters(line) for text in texts for line in text.split("\n")), default=0) * 0.58 * size / 72
+    wide = {"W": 1.75, "F": 1.75}  # in letters of the width of Latin ones
+    lines = [line for text in texts for line in text.split("\n")]
+    widths = [sum(wide.get(unicodedata.east_asian_width(letter), 1) for letter in line) for line in lines]
+    return max(widths, default=0) * 0.58 * 8 / 72
 
 
 def line_count(texts: Iterable[str]) -> int:
@@ -299,8 +281,3 @@ def _attribute(key: str, value: str, ids: Mapping[str, str]) -> tuple[str, str] 
     value = re.sub(r"url\(#([^)]+)\)", lambda match: f"url(#{ids[match[1]]})", value)
     value = value.replace("'DejaVu Sans'", "'DejaVu Sans', system-ui, sans-serif")
     return key, re.sub(r"(\d+\.\d\d)\d+", r"\1", value).replace(INK, "currentColor")
-
-
-def _letters(line: str) -> float:
-    """The length of a line, in letters of the width of Latin ones."""
-    return sum(1.75 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in line)

@@ -1,7 +1,4 @@
-"""Pictures of scores: ranking, effects, interactions, average ranks.
-
-Every function draws one picture.
-"""
+"""Pictures of scores: ranking, effects, interactions, average ranks. Every function draws one picture."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,24 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from sweep.axes import Level
-from sweep.figures.drawing import (
-    GOOD,
-    INK,
-    NEUTRAL,
-    WIDTH_IN,
-    Palette,
-    Picture,
-    broken,
-    finish,
-    folded,
-    legend,
-    line_count,
-    metric_axis,
-    panels,
-    rows_of,
-    style,
-    text_width,
-)
+from sweep.figures import drawing
+from sweep.figures.drawing import GOOD, INK, NEUTRAL, Palette, Picture, broken, folded, line_count
 from sweep.metrics import Metric, Score
 
 
@@ -46,52 +27,45 @@ class Bar:
     strong: bool = True
 
 
-def ranking(bars: Sequence[Bar], *, score: Score, name: str = "ranking") -> Picture:
+def ranking(bars: Sequence[Bar], *, score: Score) -> Picture:
     """Draws means with intervals and the values of single seeds, best on top; strong ones are filled."""
-    with style():
-        names = [folded(bar.name) for bar in bars]
-        row_in = 0.07 + 0.12 * line_count(names)
-        figure, grid = panels(WIDTH_IN, 0.55 + row_in * len(bars), left=text_width(names) + 0.1, bottom=0.45)
-        axes = grid[0, 0]
+    names = [folded(bar.name) for bar in bars]
+    with drawing.style():
+        figure, axes = drawing.named_rows(names, height_in=0.55, row_in=0.07 + 0.12 * line_count(names))
         for y, bar in enumerate(bars):
             colour = GOOD if bar.strong else NEUTRAL
             axes.plot(bar.values, [y] * len(bar.values), "|", color=colour, alpha=0.55, markersize=6)
             if math.isfinite(bar.low):
                 axes.plot([bar.low, bar.high], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt")
             axes.plot(bar.estimate, y, "o", color=colour, markersize=5, mfc=colour if bar.strong else "none")
-        rows_of(axes, names)
-        axes.set_xlabel(f"{score.title}{score.metric.heading}")
-        metric_axis(axes, score.metric, "x")
+        axes.set_xlabel(score.heading)
+        drawing.metric_axis(axes, score.metric, "x")
         shown = "means with 95 % intervals and single seeds" if any(math.isfinite(bar.low) for bar in bars) else "means"
         shown = shown if any(bar.values for bar in bars) else "single runs"
-        return finish(figure, name=name, title=f"Ranking by {score.title}, {shown}")
+        return drawing.finish(figure, name="ranking", title=f"Ranking by {score.title}, {shown}")
 
 
 def main_effects(effects: Mapping[str, Mapping[Level, Bar]], *, score: Score, palette: Palette) -> Picture:
     """Draws, for each axis, the distance of every level from the mean of all levels."""
-    lines: list[tuple[Level | str, Bar | None]] = []
+    factor, unit = score.metric.factor, score.metric.step_in_full
+    lines: list[tuple[Level, Bar] | str] = []
     for axis, bars in effects.items():
-        lines += [(axis.replace("_", " "), None), *bars.items()]
-    names = [level if isinstance(level, str) else broken(level, 24, cell=True) for level, _ in lines]
-    factor = score.metric.factor
-    with style():
-        figure, grid = panels(WIDTH_IN, 0.6 + 0.23 * len(lines), left=text_width(names) + 0.1, bottom=0.45)
-        axes = grid[0, 0]
+        lines += [axis.replace("_", " "), *bars.items()]
+    names = [line if isinstance(line, str) else broken(line[0], 24, cell=True) for line in lines]
+    with drawing.style():
+        figure, axes = drawing.named_rows(names, height_in=0.6, row_in=0.23, ends=(0.5, 0.5))
         axes.axvline(0, color=NEUTRAL, linewidth=0.8)
-        for y, (level, bar) in enumerate(lines):
-            if bar is None or isinstance(level, str):
+        for y, (line, label) in enumerate(zip(lines, axes.get_yticklabels(), strict=True)):
+            if isinstance(line, str):
+                label.set_fontweight("bold")
                 continue
+            level, bar = line
             colour = palette.colour(level)
             if math.isfinite(bar.low):
                 axes.plot([factor * bar.low, factor * bar.high], [y, y], color=colour, linewidth=2)
             axes.plot(factor * bar.estimate, y, palette.marker(level), color=colour, markersize=6)
-        rows_of(axes, names)
-        for label, (_, bar) in zip(axes.get_yticklabels(), lines, strict=True):
-            label.set_fontweight("normal" if bar else "bold")
-        axes.set_ylim(len(lines) - 0.5, -0.5)
-        unit = score.metric.step_in_full
         axes.set_xlabel(f"effect on {score.title}" + (f" ({unit})" if unit else ""))
-        return finish(figure, name="effects", title=f"Effect of every level on {score.title}")
+        return drawing.finish(figure, name="effects", title=f"Effect of every level on {score.title}")
 
 
 def interactions(pairs: Sequence[Mapping[tuple[Level, Level], float]], *, score: Score, palette: Palette) -> Picture:
@@ -108,64 +82,21 @@ def interactions(pairs: Sequence[Mapping[tuple[Level, Level], float]], *, score:
     tick_lines = line_count(broken(a, 10, cell=True) for means in pairs for a, _ in means)
     upright = any(len({a for a, _ in means}) > 4 for means in pairs)
     below = 0.3 + 0.16 * legend_lines + (0.9 if upright else 0.12 * tick_lines)
-    with style():
-        figure, grid = panels(
-            min(WIDTH_IN, 0.7 + 2.6 * columns),
-            rows * (1.75 + below + 0.25),
-            rows=rows,
-            columns=columns,
-            left=0.6,
-            bottom=below,
-            top=0.25,
-            gap=(below + 0.25, 0.15),
-            share_y=True,
-        )
+    width, height = min(drawing.WIDTH_IN, 0.7 + 2.6 * columns), rows * (1.75 + below + 0.25)
+    margins, gap = (0.6, below, 0.08, 0.25), (below + 0.25, 0.15)
+    with drawing.style():
+        figure, grid = drawing.panels(width, height, rows, columns, margins=margins, gap=gap)
         for axes, means in zip(grid.ravel(), pairs, strict=False):
             drawn = _lines(axes, means, score.metric, palette)
             place = (0.5, -(below - 0.02) / 1.75)
             options: dict[str, Any] = {"handlelength": 2.6, "borderpad": 0, "borderaxespad": 0}
-            legend(axes, drawn, loc="lower center", bbox_to_anchor=place, **options)
+            drawing.legend(axes, drawn, loc="lower center", bbox_to_anchor=place, **options)
         for axes in grid.ravel()[len(pairs) :]:
             axes.set_axis_off()
         for axes in grid[:, 0]:
-            axes.set_ylabel(f"mean {score.title}{score.metric.heading}")
-        return finish(figure, name="interactions", title=f"Mean {score.title} at every combination of two axes")
-
-
-def critical_difference_diagram(
-    names: Sequence[str], average_ranks: Sequence[float], groups: Sequence[Sequence[int]], difference: float
-) -> Picture:
-    """Draws every configuration at its average rank, best on top, and a bar over each group that is not told apart."""
-    order = sorted(range(len(names)), key=lambda k: average_ranks[k])
-    place = {k: y for y, k in enumerate(order)}
-    names = [folded(name) for name in names]
-    row_in = 0.08 + 0.12 * line_count(names)
-    with style():
-        left = text_width(names) + 0.1
-        figure, grid = panels(
-            WIDTH_IN, 0.6 + row_in * len(names), left=left, bottom=0.45, right=0.2 + 0.1 * len(groups)
-        )
-        axes = grid[0, 0]
-        axes.plot([average_ranks[k] for k in order], range(len(order)), "o", color=GOOD, markersize=5)
-        for number, group in enumerate(groups):
-            rows = [place[k] for k in group]
-            x = 1.03 + 0.025 * number
-            axes.plot(
-                [x, x],
-                [min(rows) - 0.2, max(rows) + 0.2],
-                color=INK,
-                lw=1.6,
-                clip_on=False,
-                transform=axes.get_yaxis_transform(),
-            )
-        first = average_ranks[order[0]]
-        axes.plot([first, first + difference], [-0.7, -0.7], color=NEUTRAL, lw=2.5)
-        axes.text(first, -0.9, f"critical difference {difference:.2f}", fontsize=7.5, ha="left", va="bottom")
-        axes.set_xlim(0.5, len(names) + 0.5)
-        axes.xaxis.set_major_locator(MaxNLocator(9, steps=[1, 2, 5, 10], integer=True))
-        rows_of(axes, [names[k] for k in order], top=-1.6)
-        axes.set_xlabel("average rank over the data sets (1 is best)")
-        return finish(figure, name="critical-difference", title="Average ranks over the data sets")
+            axes.set_ylabel(f"mean {score.heading}")
+        title = f"Mean {score.title} at every combination of two axes"
+        return drawing.finish(figure, name="interactions", title=title)
 
 
 def _lines(
@@ -175,14 +106,9 @@ def _lines(
     xs = list(dict.fromkeys(level for level, _ in means))
     drawn: list[tuple[Artist, str]] = []
     for level in dict.fromkeys(level for _, level in means):
-        (line,) = axes.plot(
-            range(len(xs)),
-            [means.get((x, level), math.nan) for x in xs],
-            color=palette.colour(level),
-            marker=palette.marker(level),
-            linestyle=palette.dash(level),
-            markersize=4.5,
-        )
+        values = [means.get((x, level), math.nan) for x in xs]
+        looks = {"color": palette.colour(level), "marker": palette.marker(level), "linestyle": palette.dash(level)}
+        (line,) = axes.plot(range(len(xs)), values, markersize=4.5, **looks)
         drawn.append((line, broken(level, 22)))
     names = [broken(x, 10, cell=True) for x in xs]
     axes.set_xticks(range(len(xs)), names, rotation=0 if len(xs) <= 4 else 90)
@@ -190,5 +116,28 @@ def _lines(
     along, lines = next(iter(means))
     axes.set_title(f"{along.axis} × {lines.axis}".replace("_", " "))
     axes.grid(axis="y")
-    metric_axis(axes, metric)
+    drawing.metric_axis(axes, metric)
     return drawn
+
+
+def critical_difference_diagram(
+    names: Sequence[str], average_ranks: Sequence[float], groups: Sequence[Sequence[int]], difference: float
+) -> Picture:
+    """Draws every configuration at its average rank, best on top, and a bar over each group that is not told apart."""
+    order = sorted(range(len(names)), key=lambda k: average_ranks[k])
+    rows = [folded(names[k]) for k in order]
+    row_in, right = 0.08 + 0.12 * line_count(rows), 0.2 + 0.1 * len(groups)
+    with drawing.style():
+        figure, axes = drawing.named_rows(rows, height_in=0.6, row_in=row_in, ends=(0.6, 1.6), right=right)
+        axes.plot([average_ranks[k] for k in order], range(len(order)), "o", color=GOOD, markersize=5)
+        beside: dict[str, Any] = {"clip_on": False, "transform": axes.get_yaxis_transform()}
+        for number, group in enumerate(groups):
+            places, x = [order.index(k) for k in group], 1.03 + 0.025 * number
+            axes.plot([x, x], [min(places) - 0.2, max(places) + 0.2], color=INK, lw=1.6, **beside)
+        first = average_ranks[order[0]]
+        axes.plot([first, first + difference], [-0.7, -0.7], color=NEUTRAL, lw=2.5)
+        axes.text(first, -0.9, f"critical difference {difference:.2f}", fontsize=7.5, ha="left", va="bottom")
+        axes.set_xlim(0.5, len(names) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(9, steps=[1, 2, 5, 10], integer=True))
+        axes.set_xlabel("average rank over the data sets (1 is best)")
+        return drawing.finish(figure, name="critical-difference", title="Average ranks over the data sets")

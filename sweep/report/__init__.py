@@ -1,10 +1,9 @@
-"""The report: from an experiment's folder to one self-contained page, a README with pictures, and tables.
+"""The report: from the state of an experiment to one self-contained page, a README with pictures, and tables.
 
-    images ─┐
-            ├─► analysis ─► verdict ─┐
-    tables ─┘       └─► scores, confusions, checks, provenance ─► document ─► page (HTML), readme (Markdown)
+    state ─► analysis (findings, claims) ─► verdict and sections ─► document ─► HTML, Markdown, CSV, LaTeX
 
-`analysis` computes every number once; all others only read it. Imports neither torch nor ray.
+`analysis` computes what several parts need, each section what only it shows. To add a section write a function from
+`Analysis` to `Section` and name it in `SECTIONS` of `writing.py`. Imports neither torch nor ray.
 """
 
 from collections.abc import Sequence
@@ -20,9 +19,8 @@ if TYPE_CHECKING:
 def write_report(states: "Sequence[State]", out: Path) -> Path:
     """Writes the report of one experiment, or of several side by side, and gives the page to open.
 
-    Writes `report.html`, `README.md`, `figures/`, `tables/`, `results.csv`, `history.csv` and `SHA256SUMS` (their
-    list) into `out`, which is new, empty or of an older report, and removes what only that one had. Of several
-    experiments these are the comparison, and each has its own whole report in a folder of its name below `out`.
+    `out` is new, empty or of an older report, of which nothing stays. Of several experiments it has the comparison, and
+    each has its own whole report in a folder of its name below `out`.
 
     Raises:
         ConfigError: if `out` holds anything but an older report.

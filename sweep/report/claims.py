@@ -28,14 +28,10 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """Something that the report says and that may be wrong.
+    """Something that the report says of a subject, names of configurations, axes or grid points, and that may be wrong.
 
-    Attributes:
-        kind: What is said.
-        subject: Whom it is said of: names of configurations, axes or grid points.
-        provisional: Why it cannot carry `LEVEL`, with which all claims of a kind are true at once; "" if it can.
-        low: Lower end, of a claim that is an interval.
-        high: Upper end likewise.
+    `provisional` says why it cannot carry `LEVEL`, with which all claims of a kind are true at once; "" if it can. A
+    claim that is an interval has its ends.
     """
 
     kind: str
@@ -67,9 +63,9 @@ def _of_configurations(found: "Findings") -> Iterator[Claim]:
     for kind, interval in (("mean", entries[0].score), ("test", found.test)):
         if not interval.cannot:
             yield Claim(kind=kind, subject=(name,), provisional=doubt, low=interval.low, high=interval.high)
-    for pair in found.pairs:
-        if pair.equal:
-            yield Claim(kind="equal", subject=(name, pair.entry.name), provisional=doubt)
+    for entry in entries:
+        if entry.why and entry.equal:
+            yield Claim(kind="equal", subject=(name, entry.name), provisional=doubt)
 
 
 def _of_axes(found: "Findings") -> Iterator[Claim]:

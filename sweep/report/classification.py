@@ -3,6 +3,7 @@
 Reads the predictions one trial at a time. Axis letters: S seeds, N test images, C classes.
 """
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sweep.axes import Level
-from sweep.figures import Picture, broken, confusion_matrix, difference_matrix, image_strip, shares, wall
+from sweep.figures.classification import confusion_matrix, difference_matrix, image_strip, shares, wall
+from sweep.figures.drawing import Picture, broken
 from sweep.metrics import NONE, Score
 from sweep.records import State
 from sweep.report.analysis import Analysis
@@ -33,7 +35,6 @@ class Predicted:
     """The predictions of one configuration.
 
     Attributes:
-        configuration: Whose they are.
         correct: Whether each replicate is right about each image, `[S, N]`.
         confusion: `[C, C]` counts over all seeds, rows true, columns predicted.
         mistaken_for: The wrong class that most replicates predict, `[N]`; of equals, the smallest.
@@ -49,13 +50,9 @@ class Predicted:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Images:
-    """The test images, and what the first configurations of the ranking take them for.
+    """The test images, and what the first configurations of the ranking take them for, the selected one first.
 
-    Attributes:
-        target_names: C names.
-        y_true: `[N]`.
-        pixels: uint8, `[N, height, width]` or with colours, None if the data are no images.
-        predicted: In the order of the ranking; the first is the selected one.
+    `pixels` are `[N, height, width]` or with colours, None if the data are no images.
     """
 
     target_names: tuple[str, ...]
@@ -126,7 +123,7 @@ class Classification:
                 f"{several(len(analysis.grid.seeds), 'seed')}; each row of a matrix is divided by its sum. Rows are "
                 "true classes, columns predicted ones."
             ),
-            _matrix(images, selected, "selected", "(selected): counts, and share of the true class.", space=" "),
+            _matrix(images, selected, "selected", " (selected): counts, and share of the true class."),
             _difference(images),
             _most_confused(images),
             _by_class(images),
@@ -140,24 +137,21 @@ class Classification:
 def _read(state: State, ranked: Sequence[Configuration]) -> Images | None:
     """Reads the predictions of some configurations, best first; None if there is nothing to read."""
     target_names = state.manifest.dataset.target_names
-    predicted: list[Predicted] = []
+    predicted = []
     try:
         pixels, y_true = state.experiment.read_test_split()
+        if not np.isin(y_true, np.arange(len(target_names))).all():
+            return None
+        # Without those of the selected one there is nothing to compare with.
+        for configuration in ranked[:1]:
+            predicted.append(_predicted(state, configuration, y_true, len(target_names)))
     except (FileNotFoundError, ValueError):
         return None
-    for configuration in ranked if np.isin(y_true, np.arange(len(target_names))).all() else ():
-        try:
+    for configuration in ranked[1:]:
+        with contextlib.suppress(FileNotFoundError, ValueError):
             predicted.append(_predicted(state, configuration, y_true, len(target_names)))
-        except (FileNotFoundError, ValueError):
-            if not predicted:
-                return None  # without those of the selected one there is nothing to compare with
-    are_pictures = pixels.ndim == 3 or (pixels.ndim == 4 and pixels.shape[-1] in (1, 3))
-    images = Images(
-        target_names=target_names,
-        y_true=y_true,
-        pixels=pixels if are_pictures else None,
-        predicted=tuple(predicted),
-    )
+    shown = pixels if pixels.ndim == 3 or (pixels.ndim == 4 and pixels.shape[-1] in (1, 3)) else None
+    images = Images(target_names=target_names, y_true=y_true, pixels=shown, predicted=tuple(predicted))
     return images if predicted else None
 
 
@@ -184,15 +178,10 @@ def _predicted(state: State, configuration: Configuration, y_true: NDArray[np.in
     )
 
 
-def _matrix(images: Images, one: Predicted, name: str, what: str, *, space: str = ", ", **options: Any) -> Drawing:
-    picture = confusion_matrix(
-        one.confusion,
-        target_names=images.target_names,
-        name=f"confusion-{name}",
-        title=f"Confusion matrix of {one.configuration.name}",
-        **options,
-    )
-    return Drawing(picture=picture, caption=f"{bold(one.configuration.name)}{space}{what}")
+def _matrix(images: Images, one: Predicted, name: str, what: str, **options: Any) -> Drawing:
+    options |= {"name": f"confusion-{name}", "title": f"Confusion matrix of {one.configuration.name}"}
+    picture = confusion_matrix(one.confusion, target_names=images.target_names, **options)
+    return Drawing(picture=picture, caption=f"{bold(one.configuration.name)}{what}")
 
 
 def _difference(images: Images) -> Block | None:
@@ -203,13 +192,8 @@ def _difference(images: Images) -> Block | None:
     sizes = [one.configuration.parameters for one in images.predicted]
     other = images.predicted[sizes.index(min(sizes)) or 1]
     name, baseline = selected.configuration.name, other.configuration.name
-    picture = difference_matrix(
-        selected.confusion,
-        other.confusion,
-        target_names=images.target_names,
-        name="confusion-difference",
-        title=f"Confusion of {name} minus that of {baseline}",
-    )
+    options = {"name": "confusion-difference", "title": f"Confusion of {name} minus that of {baseline}"}
+    picture = difference_matrix(selected.confusion, other.confusion, target_names=images.target_names, **options)
     smaller = other.configuration.parameters < selected.configuration.parameters
     why = "the first of the smallest models" if smaller else "the second in the ranking"
     return Drawing(
@@ -223,15 +207,15 @@ def _most_confused(images: Images) -> Block:
     confusion = images.predicted[0].confusion
     errors = confusion - np.diag(np.diag(confusion))
     order = np.argsort(-errors, axis=None, kind="stable")[:_MOST_PAIRS]
-    places = [divmod(int(flat), len(errors)) for flat in order if errors.flat[flat]]
+    places = [np.unravel_index(flat, errors.shape) for flat in order if errors.flat[flat]]
     rows = [
         {
-            "true": images.target_names[true],
-            "predicted": images.target_names[predicted],
-            "times": f"{errors[true, predicted]:,}",
-            "share of the true class (%)": SHARE.text(shares(confusion)[true, predicted]),
+            "true": images.target_names[place[0]],
+            "predicted": images.target_names[place[1]],
+            "times": f"{errors[place]:,}",
+            "share of the true class (%)": SHARE.text(float(shares(confusion)[place])),
         }
-        for true, predicted in places
+        for place in places
     ]
     if not rows:
         return Paragraph(text="The selected configuration confuses no test image.")
@@ -265,7 +249,7 @@ def _by_level(analysis: Analysis, images: Images) -> list[Drawing]:
         seen.add(level)
         # Of the level's own name only what every file system takes.
         taken.append(unused(re.sub("[^A-Za-z0-9_.]+", "-", str(level.first))[:40].strip("-"), taken))
-        drawings.append(_matrix(images, one, taken[-1], f"the first with {level}.", width_in=4.9))
+        drawings.append(_matrix(images, one, taken[-1], f", the first with {level}.", width_in=4.9))
     return drawings
 
 

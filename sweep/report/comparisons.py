@@ -58,18 +58,20 @@ def _row(analysis: Analysis, entry: Entry) -> dict[str, str]:
 
 def _pairs(analysis: Analysis) -> pd.DataFrame:
     metric, rows = analysis.metric, []
-    for pair in analysis.pairs:
-        behind = pair.entry.behind
+    for entry in analysis.entries:
+        behind = entry.behind
+        if not entry.why:
+            continue
         row = {
-            "other": pair.entry.name,
-            "why": pair.why,
+            "other": entry.name,
+            "why": entry.why,
             f"behind{metric.step_heading}": metric.difference(behind.estimate),
             "simultaneous 95 % interval": metric.difference_range(behind.low, behind.high),
-            "p (not the best)": p_text(pair.entry.p_worse),
+            "p (not the best)": p_text(entry.p_worse),
         }
         if metric.margin is not None:
-            row[f"equal within {metric.difference(metric.margin)}"] = "shown" if pair.equal else "not shown"
-        rows.append(row | analysis.of_task.beside(pair.entry.configuration))
+            row[f"equal within {metric.difference(metric.margin)}"] = "shown" if entry.equal else "not shown"
+        rows.append(row | analysis.of_task.beside(entry.configuration))
     return pd.DataFrame(rows)
 
 
@@ -114,9 +116,9 @@ def _fresh(analysis: Analysis) -> list[Block | None]:
     rows = [
         {
             "finalist": one.name,
-            f"{grid.criterion.title}{metric.heading}": metric.text(one.score.estimate),
+            grid.criterion.heading: metric.text(one.score.estimate),
             "95 % interval": metric.range(one.score.low, one.score.high),
-            f"{grid.tested.title}{metric.heading}": metric.text(one.tested.estimate),
+            grid.tested.heading: metric.text(one.tested.estimate),
             "95 % interval of it": metric.range(one.tested.low, one.tested.high),
             "p (not worse than the first)": p_text(one.p_worse),
             "first confirmed to be better": "yes" if one.beaten else "no" if place else NONE,

@@ -16,7 +16,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from sweep.figures import Picture
+from sweep.figures.drawing import Picture
 from sweep.tables import fence, markdown, marked_down, numeric_columns, plain, spans
 
 _MARKS = {"text": "", "verdict": "", "point": "- ", "note": "> ", "warning": "> **Note:** "}

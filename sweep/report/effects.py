@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from sweep.axes import Level
-from sweep.figures import Bar, Palette, interactions, main_effects
+from sweep.figures.drawing import Palette
+from sweep.figures.scores import Bar, interactions, main_effects
 from sweep.metrics import NONE, Metric
 from sweep.report.analysis import Analysis
 from sweep.report.document import Block, Drawing, Paragraph, Section, Table, note, section, warning

@@ -6,7 +6,7 @@ Axis letters: S seeds.
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import cast
@@ -31,7 +31,7 @@ from sweep.table import Configuration, Grid, goodness
 
 # Beyond this many configurations a reader looks at the top of the table, and at the CSV for the rest.
 MOST_SHOWN = 40
-_MOST_PAIRS = 8
+_MOST_NAMED = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,8 @@ class Entry:
         in_best_set: Not shown to be worse than the best.
         p_worse: Adjusted for all configurations; NaN where it cannot be given.
         tested: Mean over the seeds of the same metric on the test split.
+        why: What makes it worth comparing with the first by name, "" if nothing does.
+        equal: Whether it is shown to differ from the first by less than the metric's margin; None if there is none.
     """
 
     rank: int
@@ -57,6 +59,8 @@ class Entry:
     in_best_set: bool
     p_worse: float
     tested: float
+    why: str = ""
+    equal: bool | None = None
 
     @property
     def name(self) -> str:
@@ -65,28 +69,11 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
-    """The selected configuration beside another one that is worth naming, and why it is.
-
-    `equal` says whether the two are shown to differ by less than the metric's margin; None if there is none.
-    """
-
-    entry: Entry
-    why: str
-    equal: bool | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class AxisEffect:
-    """What an axis does, averaged over the others.
+    """What an axis does, averaged over the others: the effect of each level on the goodness.
 
-    Attributes:
-        axis: Its name.
-        levels: Effect of each level on the goodness.
-        span: The best minus the worst.
-        share: Of the variation in this sample.
-        p_value: Of no effect.
-        provisional: Why a claim about it cannot carry the level, "" if it can.
+    `span` is the best minus the worst, `share` of the variation in this sample; `provisional` says why a claim about it
+    cannot carry its level, "" if it can.
     """
 
     axis: str
@@ -105,13 +92,9 @@ class AxisEffect:
 
 @dataclass(frozen=True, kw_only=True)
 class Named:
-    """Two configurations that the sweep file names for comparison.
+    """Two configurations that the sweep file names for comparison, with their test, None if one cannot be compared.
 
-    Attributes:
-        names: Of both.
-        pair: Their test; None if one of them cannot be compared.
-        anyway: Whether they are shown to differ among all pairs, whatever their own test says.
-        cannot: Why nothing can be said, "" if something can.
+    `anyway` says whether they are shown to differ among all pairs, `cannot` why nothing can be said, else "".
     """
 
     names: tuple[str, str]
@@ -124,11 +107,8 @@ class Named:
 class Baseline:
     """The configuration of the sweep file that all others are compared with.
 
-    Attributes:
-        name: Of it.
-        p_better: By name of each other configuration: p-value of "not better than the baseline", adjusted for all.
-        better: The configurations that are shown to be better.
-        cannot: Why nothing can be said, "" if something can.
+    `p_better` is the p-value of "not better than the baseline" of each other configuration, adjusted for all; `better`
+    are those that are shown to be, `cannot` is why nothing can be said, "" if something can.
     """
 
     name: str
@@ -139,14 +119,9 @@ class Baseline:
 
 @dataclass(frozen=True, kw_only=True)
 class Finalist:
-    """A finalist by its fresh seeds alone.
+    """A finalist by its fresh seeds alone: means of the criterion and of the same metric on the test split.
 
-    Attributes:
-        name: Of its configuration.
-        score: Mean of the criterion.
-        tested: Of the same metric on the test split.
-        p_worse: Of "not worse than the selected one"; NaN for that one itself.
-        beaten: Whether the selected one is confirmed to be better.
+    `p_worse` is of "not worse than the selected one", NaN for that one itself; `beaten` says whether it is confirmed.
     """
 
     name: str
@@ -158,13 +133,9 @@ class Finalist:
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmation:
-    """What fresh seeds say of configurations that were fixed before these were trained.
+    """What fresh seeds say of finalists, fixed before these were trained, the selected one first.
 
-    Attributes:
-        seeds: How many fresh seeds each finalist has.
-        finalists: The selected configuration first.
-        provisional: Why claims cannot carry the level, "" if they can.
-        cannot: Why nothing can be said, "" if something can.
+    `provisional` says why claims cannot carry the level, `cannot` why nothing can be said; "" if they can.
     """
 
     seeds: int
@@ -239,20 +210,25 @@ class Findings:
         index = {id(configuration): k for k, configuration in enumerate(grid.configurations)}
         ranked = [(rank, index[id(configuration)]) for rank, configuration in grid.ranked()]
         intervals = simultaneous_intervals(grid.goodness, self.spent)
-        ranks, tested = comparisons.ranks, grid.means(grid.tested)
-        return tuple(
-            Entry(
-                rank=rank,
-                configuration=grid.configurations[k],
-                score=shown_interval(intervals[k], grid.metric),
-                behind=comparisons.difference(ranked[0][1], k),
-                ranks=None if comparisons.cannot else (int(ranks[k, 0]), int(ranks[k, 1])),
-                in_best_set=bool(comparisons.in_best_set[k]),
-                p_worse=float(comparisons.p_worse[k]),
-                tested=float(tested[k]),
+        ranks, tested, margin = comparisons.ranks, grid.means(grid.tested), grid.metric.margin
+        reasons, entries = _worth_naming(grid, [grid.configurations[k] for _, k in ranked]), []
+        for place, (rank, k) in enumerate(ranked):
+            behind = comparisons.difference(ranked[0][1], k)
+            entries.append(
+                Entry(
+                    rank=rank,
+                    configuration=grid.configurations[k],
+                    score=shown_interval(intervals[k], grid.metric),
+                    behind=behind,
+                    ranks=None if comparisons.cannot else (int(ranks[k, 0]), int(ranks[k, 1])),
+                    in_best_set=bool(comparisons.in_best_set[k]),
+                    p_worse=float(comparisons.p_worse[k]),
+                    tested=float(tested[k]),
+                    why=reasons.get(place, ""),
+                    equal=None if comparisons.cannot or margin is None else max(-behind.low, behind.high) < margin,
+                )
             )
-            for rank, k in ranked
-        )
+        return tuple(entries)
 
     @cached_property
     def winner(self) -> Winner | None:
@@ -317,28 +293,6 @@ class Findings:
             for term in self.effects.effects
             if (span := term.span)
         )
-
-    @cached_property
-    def pairs(self) -> tuple[Pair, ...]:
-        """The selected configuration beside the runner-up, and the best of every other level of each axis."""
-        entries, comparisons = self.entries, self.comparisons
-        if len(entries) < 2:
-            return ()
-        named = {1: "second in the ranking"}
-        for axis in self.grid.axes:
-            seen = {entries[0].configuration.levels[axis.name]}
-            for place, entry in enumerate(entries[1:], start=1):
-                level = entry.configuration.levels[axis.name]
-                if level not in seen and len(seen) <= _MOST_PAIRS:
-                    named.setdefault(place, f"first with {level}")
-                    seen.add(level)
-        margin = None if comparisons.cannot else self.metric.margin
-        pairs = []
-        for place, why in sorted(named.items()):
-            behind = entries[place].behind
-            equal = None if margin is None else max(-behind.low, behind.high) < margin
-            pairs.append(Pair(entry=entries[place], why=why, equal=equal))
-        return tuple(pairs)
 
     @cached_property
     def named(self) -> tuple[Named, ...]:
@@ -414,6 +368,19 @@ def confirm(grid: Grid, *, unfinished: bool = False) -> Confirmation:
         provisional="the confirmation is not finished" if unfinished else comparisons.provisional,
         cannot=cannot,
     )
+
+
+def _worth_naming(grid: Grid, ranked: Sequence[Configuration]) -> dict[int, str]:
+    """The places of the runner-up, and of the best configuration of every other level of each axis, and why."""
+    named = {1: "second in the ranking"}
+    for axis in grid.axes if ranked else ():
+        seen = {ranked[0].levels[axis.name]}
+        for place, configuration in enumerate(ranked[1:], start=1):
+            level = configuration.levels[axis.name]
+            if level not in seen and len(seen) <= _MOST_NAMED:
+                named.setdefault(place, f"first with {level}")
+                seen.add(level)
+    return named
 
 
 def _flattered(grid: Grid) -> bool:

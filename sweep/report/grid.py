@@ -8,7 +8,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from sweep.axes import Axis, Level, Point
-from sweep.figures import Cost, Curve, Palette, cost, heat_map, learning_curves
+from sweep.figures.drawing import Palette
+from sweep.figures.grid import Cost, Curve, cost, heat_map, learning_curves
 from sweep.metrics import NONE, Score
 from sweep.report.analysis import Analysis
 from sweep.report.document import Block, Drawing, Section, Table, note, section, warning
@@ -36,7 +37,7 @@ def pivot(analysis: Analysis) -> list[Block | None]:
     grid, metric, selected = analysis.grid, analysis.metric, analysis.entries[0].configuration.points
     few = [axis for axis in grid.axes if len(axis.values) <= _MOST_COLUMNS]
     names = [axis.name for axis in grid.axes if axis not in few[-1:]]
-    columns = [str(level) for level in few[-1].levels] if few else [f"{grid.criterion.title}{metric.heading}"]
+    columns = [str(level) for level in few[-1].levels] if few else [grid.criterion.heading]
     scores, lost = _means(analysis), {one.point.values for one in grid.diverged}
     texts: dict[tuple[str, ...], dict[str, str]] = {}
     means: dict[tuple[str, ...], dict[str, float]] = {}
@@ -59,7 +60,7 @@ def pivot(analysis: Analysis) -> list[Block | None]:
     axes = " × ".join(axis.name for axis in grid.axes).replace("_", " ")
     table = Table(
         name="pivot",
-        title=f"Mean {grid.criterion.title}{metric.heading}, {axes}; selected in bold",
+        title=f"Mean {grid.criterion.heading}, {axes}; selected in bold",
         shown=pd.DataFrame(shown, columns=[*names, *columns]).fillna(NONE),
         exact=pd.DataFrame(exact, columns=[*names, *columns]),
         folded=True,

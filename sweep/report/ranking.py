@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from sweep.figures import Bar, ranking
+from sweep.figures.scores import Bar, ranking
 from sweep.metrics import NONE, Metric, scores
 from sweep.report.analysis import Analysis
 from sweep.report.claims import LEVEL
@@ -70,12 +70,12 @@ def _cut(count: int) -> str:
 def _row(analysis: Analysis, entry: Entry) -> dict[str, str]:
     grid, metric = analysis.grid, analysis.metric
     row = {"rank": str(entry.rank), **entry.configuration.cells}
-    row[f"{grid.criterion.title}{metric.heading}"] = metric.text(entry.score.estimate)
+    row[grid.criterion.heading] = metric.text(entry.score.estimate)
     if len(grid.seeds) > 1:
         row["95 % interval"] = metric.range(entry.score.low, entry.score.high)
         row["may be rank"] = " to ".join(map(str, dict.fromkeys(entry.ranks))) if entry.ranks else NONE
         row["n"] = str(entry.score.n)
-    row[f"{grid.tested.title}{metric.heading}"] = metric.text(entry.tested)
+    row[grid.tested.heading] = metric.text(entry.tested)
     row["parameters"] = f"{entry.configuration.parameters:,}"
     row["training time (s)"] = significant(entry.configuration.mean(TIME))
     if len(grid.seeds) > 1:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sweep.axes import Point, value_name
 from sweep.config import AXES
-from sweep.figures import critical_difference_diagram
+from sweep.figures.scores import critical_difference_diagram
 from sweep.metrics import NONE
 from sweep.report.analysis import Analysis
 from sweep.report.document import Block, Document, Drawing, Paragraph, Section, Table, note, section, warning
@@ -51,8 +51,8 @@ def _scores(analyses: Mapping[str, Analysis]) -> Section:
         metric, criterion, tested = analysis.metric, analysis.criterion, analysis.grid.tested
         for entry in analysis.entries:
             cells = {
-                f"{name}: {criterion.title}{metric.heading}": f"{metric.text(entry.score.estimate)} ({entry.rank})",
-                f"{name}: {tested.title}{metric.heading}": metric.text(entry.tested),
+                f"{name}: {criterion.heading}": f"{metric.text(entry.score.estimate)} ({entry.rank})",
+                f"{name}: {tested.heading}": metric.text(entry.tested),
             }
             exact = {
                 f"{name}_rank": entry.rank,

@@ -12,21 +12,8 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from sweep.axes import Axis, Point
-from sweep.figures import Picture
-from sweep.figures.drawing import (
-    BAD,
-    GOOD,
-    INK,
-    NEUTRAL,
-    WIDTH_IN,
-    finish,
-    legend,
-    metric_axis,
-    panels,
-    rows_of,
-    style,
-    text_width,
-)
+from sweep.figures import drawing
+from sweep.figures.drawing import BAD, GOOD, INK, NEUTRAL
 from sweep.metrics import NONE, Metric, Score
 from sweep.report.analysis import Analysis
 from sweep.report.claims import LEVEL
@@ -171,28 +158,28 @@ def _table(rows: Sequence[Row], metric: Metric) -> pd.DataFrame:
     )
 
 
-def picture(rows: Sequence[Row], metric: Metric) -> Picture:
+def picture(rows: Sequence[Row], metric: Metric) -> drawing.Picture:
     """Draws the published numbers over our prediction intervals."""
     rows = [row for row in rows if np.isfinite(row.ours.estimate)]
     names = [row.point.name for row in rows]
-    with style():
-        figure, grid = panels(WIDTH_IN, 0.8 + 0.19 * len(rows), left=text_width(names) + 0.1, bottom=0.7)
-        axes = grid[0, 0]
+    with drawing.style():
+        figure, axes = drawing.named_rows(names, height_in=0.8, row_in=0.19, below=0.7)
         for y, row in enumerate(rows):
-            if not row.ours.cannot:
-                axes.plot([row.ours.low, row.ours.high], [y, y], color=NEUTRAL, alpha=0.55, lw=5, solid_capstyle="butt")
-            axes.plot(row.ours.estimate, y, "|", color=INK, markersize=7)
+            ours = row.ours
+            if not ours.cannot:
+                axes.plot([ours.low, ours.high], [y, y], color=NEUTRAL, alpha=0.55, lw=5, solid_capstyle="butt")
+            axes.plot(ours.estimate, y, "|", color=INK, markersize=7)
             marker, size = ("X", 6.5) if row.inside is False else ("D", 4.5)
             colour = NEUTRAL if row.inside is None else GOOD if row.inside else BAD
             axes.plot(row.published, y, marker, markersize=size, color=colour)
-        rows_of(axes, names)
         axes.set_xlabel("training accuracy in the last epoch (%)")
-        metric_axis(axes, metric, "x")
+        drawing.metric_axis(axes, metric, "x")
         handles = [
             (Line2D([], [], color=NEUTRAL, alpha=0.55, lw=5), "our 95 % prediction interval"),
             (Line2D([], [], color=INK, linestyle="", marker="|"), "our mean"),
             (Line2D([], [], color=GOOD, linestyle="", marker="D", markersize=4.5), "published, inside"),
             (Line2D([], [], color=BAD, linestyle="", marker="X"), "published, outside"),
         ]
-        legend(figure, handles, loc="lower center", ncols=4, borderaxespad=0.2)
-        return finish(figure, name="reproduction", title="Published accuracies beside our prediction intervals")
+        drawing.legend(figure, handles, loc="lower center", ncols=4, borderaxespad=0.2)
+        title = "Published accuracies beside our prediction intervals"
+        return drawing.finish(figure, name="reproduction", title=title)
