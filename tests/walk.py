@@ -1,4 +1,4 @@
-"""The functions of `sweep` that a trial passes from its sweep file to `done.json`, and a record to a row of the ranking.
+"""What of `sweep` a trial passes from its sweep file to `done.json`, and a record to a row of the ranking: its functions.
 
 As a script it prints them, by file: `python tests/walk.py`. They are counted in a process of its own, since what is
 kept from an earlier trial is not entered again, and after every module is imported, since importing is no step.
