@@ -1,4 +1,4 @@
-"""What of `sweep` a trial passes from its sweep file to `done.json`, and a record to a row of the ranking: its functions.
+"""The functions of `sweep` that a trial enters from its sweep file to `done.json`, and a record to a row of a report.
 
 As a script it prints them, by file: `python tests/walk.py`. They are counted in a process of its own, since what is
 kept from an earlier trial is not entered again, and after every module is imported, since importing is no step.
