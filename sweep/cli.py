@@ -261,21 +261,22 @@ def status(name: str, storage: StorageOption = "experiments", as_json: JsonOptio
     epochs = state.experiment.checkpointed_epochs() if not state.complete else {}
     rows = [
         {
-            "trial_id": (trial_id := trial.trial_id),
+            "trial_id": trial.trial_id,
             "role": trial.role,
-            "state": "done" if trial_id in state.done else "failed" if trial_id in state.failed else "left",
-            "epoch": trial.epochs if trial_id in state.done else epochs.get(trial_id, 0),
+            "state": "done" if trial.trial_id in state.done else "failed" if trial.trial_id in state.failed else "left",
+            "epoch": trial.epochs if trial.trial_id in state.done else epochs.get(trial.trial_id, 0),
             "epochs": trial.epochs,
-            "reason": state.failed.get(trial_id, ""),
+            "reason": state.failed.get(trial.trial_id, ""),
         }
         for trial in state.manifest.trials
     ]
-    counts = {kind: sum(row["state"] == kind for row in rows) for kind in ("done", "failed", "left")}
+    done, failed = len(state.done), len(state.failed)
+    left = len(rows) - done - failed
     if as_json:
+        counts = {"done": done, "failed": failed, "left": left}
         print(json.dumps({"name": name, "complete": state.complete, **counts, "trials": rows}, indent=1))
         return
-    counted = f"{counts['done']}/{len(rows)} trials done, {counts['failed']} failed, {counts['left']} left"
-    print(one_line(f"{name}: {counted}"))
+    print(one_line(f"{name}: {done}/{len(rows)} trials done, {failed} failed, {left} left"))
     for trial, row in zip(state.manifest.trials, rows, strict=True):
         if row["state"] != "done":
             epoch = f"epoch {row['epoch']}/{row['epochs']}"

@@ -8,6 +8,7 @@ share a host name. So a process is known by its place, which is both, its PID an
 import hashlib
 import os
 import platform
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,15 +114,12 @@ def _cgroups(controller: str, root: Path) -> Iterator[Path]:
     Source: cgroups(7), proc(5). What is mounted at a place may be a part of the hierarchy, as in a container.
     """
     below = {}
-    for line in _read(root / "proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2)
+    for controllers, path in re.findall(r"(?m)^\d+:(.*?):(.*)$", _read(root / "proc/self/cgroup")):
         if not controllers or controller in controllers.split(","):
             below["cgroup" if controllers else "cgroup2"] = path
-    for line in _read(root / "proc/self/mountinfo").splitlines():
-        fields, _, of_file_system = line.partition(" - ")
-        kind, _, options = of_file_system.split(" ", 2)
+    mounts = re.findall(r"(?m)^\S+ \S+ \S+ (\S+) (\S+) .* - (cgroup2?) \S+ (\S+)$", _read(root / "proc/self/mountinfo"))
+    for top, mounted_at, kind, options in mounts:
         if kind in below and (kind == "cgroup2" or controller in options.split(",")):
-            top, mounted_at = fields.split(" ")[3:5]
             path = os.path.relpath(below[kind], top)
             parts = () if path.startswith("..") else Path(path).parts
             for depth in range(len(parts) + 1):

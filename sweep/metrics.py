@@ -112,6 +112,10 @@ class Metric:
         """An interval of a difference: "−0.10 to 0.33"."""
         return f"{self.difference(low)} to {self.difference(high)}" if math.isfinite(low) else NONE
 
+    def turned(self, difference: float) -> float:
+        """Turns a difference of goodness into one of values."""
+        return difference if self.mode == "max" else -difference
+
     def value(self, goodness: float) -> float:
         """Turns a goodness back, into a value that there is."""
         value = goodness if self.mode == "max" else -goodness

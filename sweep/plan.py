@@ -44,12 +44,7 @@ class Worker:
         return {engine: reason for engine, reason in found.items() if reason}
 
     def assign(self, asked: str, trial: TrialConfig, *, begun_with: Collection[str] = ()) -> TrialConfig:
-        """Gives the trial with the loop that trains it: that of the name, or with "auto" the first that takes it.
-
-        Args:
-            asked: auto or a name of `LOOPS`.
-            trial: Planned for any loop.
-            begun_with: The loops of its experiment, which are preferred.
+        """Gives the trial with the loop of a name, or with "auto" the first that takes it, those begun with preferred.
 
         Raises:
             ConfigError: if the one that is asked for refuses.
@@ -69,14 +64,7 @@ _ANY_WORKER = Worker(fingerprint={})
 def make_manifest(
     sweep: SweepConfig, dataset: Dataset, *, name: str, command: str, worker: Worker = _ANY_WORKER
 ) -> Manifest:
-    """Gives the manifest of a new experiment.
-
-    Args:
-        sweep: What to compare.
-        dataset: As loaded for it.
-        name: Of the experiment.
-        command: The command line, for the report.
-        worker: Of those that will train it; by default one that refuses nothing.
+    """Gives the manifest of a new experiment; without a worker for one that refuses nothing.
 
     Raises:
         ConfigError: if the engine that the sweep asks for by name cannot train it.
@@ -147,13 +135,7 @@ def extend_manifest(manifest: Manifest, sweep: SweepConfig, *, command: str) -> 
 
 
 def confirm_manifest(manifest: Manifest, points: Sequence[Point], num_seeds: int, *, command: str) -> Manifest:
-    """Gives the manifest with a trial of fresh seeds, the same ones, for each finalist; nothing changes or leaves.
-
-    Args:
-        manifest: Of an experiment without a confirmation.
-        points: The finalists, the best first.
-        num_seeds: How many seeds each is trained with.
-        command: The command line, for the report.
+    """Gives the manifest with a trial of fresh seeds, the same ones, for each finalist, the best first.
 
     Raises:
         ExperimentError: if a finalist is no grid point of the experiment.

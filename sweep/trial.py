@@ -23,7 +23,7 @@ from sweep.loops.contract import Loop, TrainingSplit
 from sweep.metrics import TRAIN_TIME, history
 from sweep.pieces import LOOPS, LOSSES, load
 from sweep.plan import Worker
-from sweep.records import DoneRecord, Experiment, ReplicateRecord, Rows, utc_now
+from sweep.records import DoneRecord, Experiment, ReplicateRecord, Rows, rows_of_2, utc_now
 from sweep.tasks import DEFAULT_TASK, TASKS
 
 
@@ -60,14 +60,6 @@ def device_like(recorded: Mapping[str, Any]) -> str:
 
 class TrialRun:
     """A trial in progress; each `step` trains one epoch and leaves a checkpoint.
-
-    Args:
-        trial: What to train.
-        dataset: Its data set, split.
-        experiment: Where its files are.
-        num_threads: CPUs of the trial.
-        device: "cpu" or "cuda".
-        checkpoint_every: Epochs between checkpoints.
 
     Raises:
         ResourceError: if the loop that the trial is for does not take it, or may not train here.
@@ -122,15 +114,12 @@ class TrialRun:
         if self.epoch < self._trial.epochs:
             self._train_epoch()
         last = self.epoch == self._trial.epochs
-        if (last or self.epoch % self._checkpoint_every == 0) and self._checkpointed_epoch < self.epoch:
+        kept = self._checkpoint.epoch if self._checkpoint else 0
+        if (last or self.epoch % self._checkpoint_every == 0) and kept < self.epoch:
             self._checkpoint = self._experiment.write_checkpoint(self._trial.trial_id, self.epoch, self._save())
         if last:
             self._finish()
         return last
-
-    @property
-    def _checkpointed_epoch(self) -> int:
-        return self._checkpoint.epoch if self._checkpoint else 0
 
     def _train_epoch(self) -> None:
         scores = self._loop.train_epoch(self.epoch + 1)
@@ -166,12 +155,19 @@ class TrialRun:
         once = {("test", metric): row for metric, row in self._task.scores(arrays, "test").items()}
         once |= {("test", "loss"): losses, ("train", TRAIN_TIME.name): self._train_time_s.tolist()}
         epochs = tuple(range(1, self.epoch + 1))
-        rows = [_rows(where, epochs, values) for where, values in self._history.items()]
-        rows += [_rows(where, epochs[-1:], [row]) for where, row in once.items()]
+        rows = [(*where, epochs, values) for where, values in self._history.items()]
+        rows += [(*where, epochs[-1:], [row]) for where, row in once.items()]
+        train_losses, parameters = np.array(self._history["train", "loss"]), self._loop.state()["parameters"]
+        finite = np.isfinite(train_losses).all(axis=0) & torch.isfinite(parameters).all(dim=1).numpy()
         record = DoneRecord(
             trial_id=trial_id,
-            replicates=self._replicates(),
-            rows=tuple(rows),
+            replicates=tuple(
+                ReplicateRecord(seed=seed, diverged=not finite[row], parameters_sha256=hash_of(parameters[row]))
+                for row, seed in enumerate(self._trial.seeds)
+            ),
+            rows=tuple(
+                Rows(split=split, metric=metric, epochs=known, values=values) for split, metric, known, values in rows
+            ),
             files={
                 self._checkpoint.file: self._checkpoint.sha256,
                 "predictions.npz": self._experiment.write_predictions(trial_id, arrays),
@@ -180,17 +176,6 @@ class TrialRun:
             finished=utc_now(),
         )
         self._experiment.write_done(record)
-
-    def _replicates(self) -> tuple[ReplicateRecord, ...]:
-        losses, parameters = np.array(self._history["train", "loss"]), self._loop.state()["parameters"]
-        return tuple(
-            ReplicateRecord(
-                seed=seed,
-                diverged=not bool(np.isfinite(losses[:, row]).all() and torch.isfinite(parameters[row]).all()),
-                parameters_sha256=hash_of(parameters[row]),
-            )
-            for row, seed in enumerate(self._trial.seeds)
-        )
 
     def _save(self) -> bytes:
         buffer = io.BytesIO()
@@ -207,11 +192,9 @@ class TrialRun:
     def _load(self, checkpoint: bytes) -> None:
         content = load_checkpoint(checkpoint)
         assert content["trial_id"] == self._trial.trial_id
-        if "rows" not in content:  # of sweep 0.1.0: the trial starts again, with the same bits
-            self._checkpoint = None
-            return
+        rows = content["rows"] if "rows" in content else rows_of_2(content["history"])
         self._loop.load_state(content["engine_state"])
-        self._history = {(split, metric): rows.tolist() for split, metric, rows in content["rows"]}
+        self._history = {(split, metric): values.tolist() for split, metric, values in rows}
         self._train_time_s = content["train_time_s"]
         self._fingerprints = [(first_epoch, dict(where)) for first_epoch, where in content["fingerprints"]]
 
@@ -249,11 +232,6 @@ def _score(loop: Loop, trial: TrialConfig, split: Split) -> tuple[list[float], T
     outputs, targets = loop.outputs(_tensor(split.images)), _tensor(split.labels)
     loss = load(LOSSES[trial.loss])
     return [loss(replicate, targets).item() for replicate in outputs], outputs
-
-
-def _rows(where: tuple[str, str], epochs: tuple[int, ...], values: list[list[float]]) -> Rows:
-    split, metric = where
-    return Rows(split=split, metric=metric, epochs=epochs, values=values)
 
 
 def _make_loop(trial: TrialConfig, dataset: Dataset, device: str) -> Loop:

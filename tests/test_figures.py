@@ -4,12 +4,12 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
+from sweep.axes import Axis, Level
 from sweep.figures import (
     Bar,
     Cost,
     Curve,
     Palette,
-    Published,
     broken,
     confusion_matrix,
     cost,
@@ -21,12 +21,21 @@ from sweep.figures import (
     learning_curves,
     main_effects,
     ranking,
-    reproduction,
     shares,
     wall,
 )
+from sweep.metrics import Metric, Score
+from sweep.tasks import TASKS
 
-AXES = {"depth": ("shallow", "deep"), "activation": ("relu", "tanh"), "loss": ("cross_entropy", "hinge")}
+ACCURACY = next(metric for metric in TASKS["classification"].METRICS if metric.name == "accuracy")
+SCORE = Score(metric=ACCURACY, split="validation")
+AXES = (
+    Axis(name="depth", values=("shallow", "deep"), scale="nominal"),
+    Axis(name="activation", values=("relu", "tanh"), scale="nominal"),
+    Axis(name="loss", values=("cross_entropy", "hinge"), scale="nominal"),
+)
+SHALLOW, DEEP = AXES[0].levels
+RELU, TANH = AXES[1].levels
 NAN = float("nan")
 
 
@@ -38,29 +47,29 @@ def draw_all():
     epochs = np.array([[0.8, 0.82], [0.9, 0.91]])
     point = Cost(
         rank=1,
-        levels={"depth": "deep", "activation": "relu"},
+        levels={"depth": DEEP, "activation": RELU},
         score=0.9,
         costs={"parameters": 10.0},
         on_front={"parameters": True},
     )
     images = np.arange(3 * 4 * 4, dtype=np.uint8).reshape(3, 4, 4)
     return [
-        ranking(bars, score="validation accuracy"),
-        main_effects({"depth": bars}, score="validation accuracy", palette=palette),
-        interactions([("depth", "activation", {("deep", "relu"): 0.9})], score="accuracy", palette=palette),
+        ranking(bars, score=SCORE),
+        main_effects({"depth": {SHALLOW: bars[0], DEEP: bars[1]}}, score=SCORE, palette=palette),
+        interactions([{(DEEP, RELU): 0.9}], score=SCORE, palette=palette),
         heat_map(
-            {"deep": np.array([[0.9, NAN]])},
+            [("deep", np.array([[0.9, NAN]]))],
             rows=["relu"],
             columns=["a", "b"],
-            score="accuracy",
-            marked=[("deep", 0, 0)],
+            score=SCORE,
+            marked=[(0, 0, 0)],
         ),
         learning_curves(
-            [Curve(row="", column="", axis="depth", level="deep", training=epochs, validation=epochs * NAN)],
+            [Curve(row="", column="", level=DEEP, training=epochs, validation=epochs * NAN)],
+            metric=ACCURACY,
             palette=palette,
         ),
-        cost([point], labels={"parameters": "parameters"}, score="accuracy", palette=palette),
-        reproduction([Published(name="deep relu", published=0.9, ours=0.91, low=NAN, high=NAN, inside=None)]),
+        cost([point], score=SCORE, palette=palette),
         confusion_matrix(counts, target_names=["a", "b"], name="confusion", title="Confusion"),
         difference_matrix(counts, counts[::-1], target_names=["a", "b"], name="difference", title="Difference"),
         wall([("relu", counts), ("tanh", counts)], columns=2, titles=["deep"]),
@@ -111,21 +120,38 @@ def test_numbers_are_text_in_percent(pictures):
     assert "80.0 %" in by_name["confusion"]
 
 
+def test_a_metric_without_a_unit_is_drawn_as_it_is():
+    score = Score(metric=Metric(name="loss", mode="min"), split="validation")
+    bars = [Bar(name="deep", estimate=0.0625, low=0.05, high=0.075)]
+    drawn = [
+        ranking(bars, score=score),
+        heat_map([("deep", np.array([[0.0625]]))], rows=["relu"], columns=["a"], score=score, marked=[]),
+        main_effects({"depth": {DEEP: bars[0]}}, score=score, palette=Palette(AXES)),
+    ]
+    svg = "".join(picture.svg for picture in drawn)
+    assert "validation loss<" in svg
+    assert "effect on validation loss<" in svg
+    assert "0.0625" in svg
+    assert "%" not in svg
+
+
 def test_numbers_in_texts_keep_all_their_digits():
     bars = [Bar(name="learning_rate=0.00075", estimate=0.9, low=0.89, high=0.91)]
-    assert "learning_rate=0.00075<" in ranking(bars, score="validation accuracy").svg
+    assert "learning_rate=0.00075<" in ranking(bars, score=SCORE).svg
 
 
 def test_a_level_has_one_colour_and_twins_that_of_the_first():
     palette = Palette(AXES)
-    assert palette.colour("loss", "cross_entropy = hinge") == palette.colour("loss", "cross_entropy")
-    colours = [palette.colour(axis, level) for axis, levels in AXES.items() for level in levels]
+    assert palette.colour(Level(axis="loss", values=("cross_entropy", "hinge"))) == palette.colour(AXES[2].levels[0])
+    colours = [palette.colour(level) for axis in AXES for level in axis.levels]
     assert len(set(colours)) == len(colours)
 
 
 def test_long_levels_break_at_underscores_and_before_a_twin():
     assert broken("relu") == "relu"
-    assert broken("cross_entropy = sparse_cross_entropy", 22) == "cross_entropy\n= sparse_cross_entropy"
+    twins = Level(axis="loss", values=("cross_entropy", "sparse_cross_entropy"))
+    assert broken(twins, 22) == "cross_entropy\n= sparse_cross_entropy"
+    assert broken(Level(axis="learning_rate", values=(0.1, 1.0)), cell=True) == "0.1\n= 1"
     assert broken("sparse_cross_entropy", 9) == "sparse_\ncross_\nentropy"
 
 
@@ -140,20 +166,22 @@ def test_confusions_of_any_number_of_classes_stay_small(classes):
 
 @pytest.mark.parametrize("names", [("a", "a = b"), ("x = y", "x"), ("=", " = ")])
 def test_a_level_whose_name_looks_like_twins_is_found(names):
-    palette = Palette({"depth": names})
-    assert {palette.position("depth", name) for name in names} == {0, 1}
-    assert palette.position("depth", f"{names[0]} = {names[1]}") in (0, 1)
-    assert palette.position("depth", f"{names[1]} = other") in (0, 1)
+    axis = Axis(name="depth", values=names, scale="nominal")
+    palette = Palette([axis])
+    assert [palette.position(level) for level in axis.levels] == [0, 1]
+    assert palette.position(Level(axis="depth", values=names)) == 0
+    assert palette.position(Level(axis="depth", values=names[::-1])) == 1
 
 
 @pytest.mark.parametrize("name", ["x" * 130, "x" * 3000, "$\\frac{$", "$x$", "a\nb", "\\"])
 def test_any_name_can_be_drawn(name):
     bars = [Bar(name=name, estimate=0.9, low=0.89, high=0.91), Bar(name="other", estimate=0.8, low=NAN, high=NAN)]
     counts = np.array([[8, 2], [1, 9]])
+    axis = Axis(name="depth", values=(name, "other"), scale="nominal")
     pictures = [
-        ranking(bars, score="accuracy"),
-        main_effects({"depth": bars}, score="accuracy", palette=Palette({"depth": (name, "other")})),
-        heat_map({name: np.array([[0.9]])}, rows=[name], columns=[name], score="accuracy", marked=[]),
+        ranking(bars, score=SCORE),
+        main_effects({"depth": dict(zip(axis.levels, bars, strict=True))}, score=SCORE, palette=Palette([axis])),
+        heat_map([(name, np.array([[0.9]]))], rows=[name], columns=[name], score=SCORE, marked=[]),
         confusion_matrix(counts, target_names=[name, "other"], name="c", title="counts"),
         wall([(name, counts)], columns=3, titles=[name]),
         critical_difference_diagram([name, "other"], [1.0, 2.0], [], 0.5),

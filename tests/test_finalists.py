@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from made_up import made_up_sweep, write_experiment
 
-from sweep.config import CONFIRMATION, FIRST_RESERVED_SEED, Point
+from sweep.axes import Point
+from sweep.config import CONFIRMATION, FIRST_RESERVED_SEED
 from sweep.errors import ConfigError, ExperimentError, UserError
 from sweep.plan import check_same_confirmation, check_same_sweep, confirm_manifest, extend_manifest
 from sweep.records import Experiment, Manifest, read_state
 from sweep.report.finalists import find_finalists
-from sweep.tables import read_grid
+from sweep.table import read_grid
 
 DEPTHS = {"shallow": 0.90, "medium": 0.92, "deep": 0.94}
 ACTIVATIONS = {"relu": 0.003, "tanh": 0.002, "sigmoid": 0.001}
@@ -48,7 +49,7 @@ def manifest_of(experiment: Experiment) -> Manifest:
 
 
 def words(points: tuple[Point, ...]) -> list[str]:
-    return ["-".join(str(value) for _, value in point[:3]) for point in points]
+    return ["-".join(point[:3]) for point in points]
 
 
 def test_finalists_are_the_first_of_the_ranking_and_twins_come_once(write: Write) -> None:
@@ -97,7 +98,7 @@ def test_what_selected_nothing_is_refused_in_one_line(
 
 
 def confirmed(manifest: Manifest, which: slice = slice(2), num_seeds: int = 3) -> Manifest:
-    points = [tuple(trial.point.items()) for trial in manifest.trials[which]]
+    points = [trial.point for trial in manifest.trials[which]]
     return confirm_manifest(manifest, points, num_seeds, command="sweep confirm e")
 
 
@@ -125,9 +126,9 @@ def test_seeds_of_the_reserved_range_that_another_version_used_are_not_fresh(wri
 
 def test_a_finalist_that_is_no_grid_point_is_refused(write: Write) -> None:
     manifest = manifest_of(write())
-    point = {**manifest.trials[0].point, "depth": "elsewhere"}
+    point = ("elsewhere", *manifest.trials[0].point[1:])
     with pytest.raises(ExperimentError):
-        confirm_manifest(manifest, [tuple(point.items())], 3, command="")
+        confirm_manifest(manifest, [point], 3, command="")
 
 
 def test_the_confirmation_that_there_is_can_be_asked_for_and_no_other(write: Write) -> None:
@@ -156,7 +157,7 @@ def test_extending_leaves_the_confirmation_alone_and_counts_looks(write: Write) 
     # Every grid point has every seed of the sweep once, whatever the confirmation has.
     covered: dict[tuple[Any, ...], list[int]] = {}
     for trial in again.compared:
-        covered.setdefault(tuple(trial.point.values()), []).extend(trial.seeds)
+        covered.setdefault(trial.point, []).extend(trial.seeds)
     assert {tuple(sorted(found)) for found in covered.values()} == {(0, 1, 2, 5)}
     assert len(covered) == 9
 

@@ -64,14 +64,13 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     def run(*words: str, exit_code: int = 0) -> Counter[str]:
         decoded: Counter[str] = Counter()
         with monkeypatch.context() as patch:
-            for kind in ("done", "manifest"):
-                decode = getattr(files, f"decode_{kind}")
+            decode = files.decode
 
-                def counting(content: bytes, kind: str = kind, decode: Callable[[bytes], Any] = decode) -> Any:
-                    decoded[f"{kind} {content!r}"] += 1
-                    return decode(content)
+            def counting(kind: type, content: bytes, of_format_2: Callable[[Any], Any]) -> Any:
+                decoded[f"{kind.__name__} {content!r}"] += 1
+                return decode(kind, content, of_format_2)
 
-                patch.setattr(files, f"decode_{kind}", counting)
+            patch.setattr(files, "decode", counting)
             patch.setattr(sys, "argv", ["sweep", *words])
             with pytest.raises(SystemExit) as ending:
                 execute()
@@ -84,8 +83,8 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 def test_every_command_decodes_each_record_once(command: Command, tmp_path: Path) -> None:
     new = command("run", *WORDS)
-    assert new["done"] == 4
-    assert new["manifest"] <= 1
+    assert new["DoneRecord"] == 4
+    assert new["Manifest"] <= 1
     for words in (
         ("run", *WORDS),
         ("resume", "smoke"),
@@ -95,16 +94,16 @@ def test_every_command_decodes_each_record_once(command: Command, tmp_path: Path
         ("list",),
         ("verify", "smoke"),
     ):
-        assert command(*words) == {"done": 4, "manifest": 1}, words
-    assert command("doctor", *WORDS) == {"done": 4, "manifest": 1}
+        assert command(*words) == {"DoneRecord": 4, "Manifest": 1}, words
+    assert command("doctor", *WORDS) == {"DoneRecord": 4, "Manifest": 1}
     folder = tmp_path / "experiments" / "smoke"
     for done in sorted((folder / "trials").glob("*/done.json"))[:2]:
         shutil.rmtree(done.parent)
-    assert command("resume", "smoke") == {"done": 4, "manifest": 1}
+    assert command("resume", "smoke") == {"DoneRecord": 4, "Manifest": 1}
     larger = [word if word != "seeds=0,1" else "seeds=0..2" for word in WORDS]
-    assert command("run", *larger, "--extend") == {"done": 8, "manifest": 1}
-    assert command("confirm", "smoke", "--count", "2") == {"done": 10, "manifest": 1}
-    assert command("confirm", "smoke") == {"done": 10, "manifest": 1}
+    assert command("run", *larger, "--extend") == {"DoneRecord": 8, "Manifest": 1}
+    assert command("confirm", "smoke", "--count", "2") == {"DoneRecord": 10, "Manifest": 1}
+    assert command("confirm", "smoke") == {"DoneRecord": 10, "Manifest": 1}
 
 
 def test_what_another_driver_did_before_the_lock_is_seen(

@@ -12,15 +12,18 @@ import sealed
 from made_up import made_up_sweep, write_experiment
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
-from sweep.config import SweepConfig
+from sweep.config import read_sweep
+from sweep.examples.published import published_scores, reproduced
 from sweep.records import read_state
 from sweep.report import write_report
 from sweep.report.analysis import analyse
-from sweep.report.formats import duration, listed, numbered, p_text, percent, points, significant
+from sweep.report.document import Drawing
+from sweep.report.formats import duration, listed, numbered, p_text, significant
 from sweep.report.provenance import provenance_section
-from sweep.report.reference import published_accuracy
 from sweep.report.together import together
+from sweep.tasks import TASKS
 
+ARRAYS = TASKS["classification"].ARRAYS
 LEVELS = {"shallow": 0.90, "medium": 0.92, "deep": 0.94, "relu": 0.004, "sigmoid": 0.0, "tanh": 0.002}
 
 
@@ -90,22 +93,23 @@ def test_scores_of_a_test_split_that_lacks_a_class_are_those_of_scikit_learn(tmp
     split = (rng.integers(0, 256, (400, 8, 8), dtype=np.uint8), y_true)
     experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep, test_split=split)
     for trial_id, done in read_state(experiment).done.items():
-        predictions = experiment.read_predictions(trial_id)
-        y_pred = np.where(predictions.y_pred == 9, 0, predictions.y_pred)
+        predictions = experiment.read_predictions(trial_id, ARRAYS)
+        y_pred = np.where(predictions["y_pred"] == 9, 0, predictions["y_pred"])
         counts = np.stack([confusion_matrix(y_true, row, labels=range(10)) for row in y_pred])
-        experiment.write_predictions(trial_id, replace(predictions, y_pred=y_pred, test_confusion=counts))
-        old = [averages(y_true, row, labels=range(10)) for row in y_pred]
-        replicates = [
-            replace(replicate, precision=precision, recall=recall, f1=f1)
-            for replicate, (precision, recall, f1) in zip(done.replicates, old, strict=True)
+        experiment.write_predictions(trial_id, predictions | {"y_pred": y_pred, "test_confusion": counts})
+        old = zip(*(averages(y_true, row, labels=range(10)) for row in y_pred), strict=True)
+        values = {("test", name): scores for name, scores in zip(("precision", "recall", "f1"), old, strict=True)}
+        rows = [
+            replace(one, values=[values[key]]) if (key := (one.split, one.metric)) in values else one
+            for one in done.rows
         ]
-        experiment.write_done(replace(done, replicates=tuple(replicates)))
+        experiment.write_done(replace(done, rows=tuple(rows)))
     out = write_report([read_state(experiment)], tmp_path / "out").parent
     with (out / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 4
     for row in rows:
-        y_pred = experiment.read_predictions(row["trial_id"]).y_pred[int(row["seed"])]
+        y_pred = experiment.read_predictions(row["trial_id"], ARRAYS)["y_pred"][int(row["seed"])]
         ours = [float(row[name]) for name in ("precision", "recall", "f1")]
         np.testing.assert_allclose(ours, averages(y_true, y_pred))
         assert ours[1] > 0.9 > averages(y_true, y_pred, labels=range(10))[1]
@@ -154,7 +158,8 @@ def test_the_same_records_give_the_same_report(tmp_path, rng):
 
 
 def test_the_published_protocol_is_put_beside_the_published_table(tmp_path, rng):
-    published = published_accuracy()
+    sweep = made_up_sweep(validation_size=0, selection="train_accuracy", protocol="published")
+    published = published_scores(sweep.axes[:3])
     assert len(published) == 27
     assert published["deep", "relu", "sparse_cross_entropy"] == pytest.approx(0.9843)
 
@@ -164,9 +169,9 @@ def test_the_published_protocol_is_put_beside_the_published_table(tmp_path, rng)
         away = 0.01 if point["depth"] == "deep" else 0.0
         return published[point["depth"], point["activation"], "cross_entropy"] + spread - away
 
-    sweep = made_up_sweep(validation_size=0, selection="train_accuracy", protocol="published")
     experiment = write_experiment(tmp_path / "e", near, rng=rng, sweep=sweep)
-    rows = analyse(read_state(experiment), rng).reproduced
+    grid = analyse(read_state(experiment), rng).grid
+    rows = reproduced(grid, grid.metric)
     cross_entropy = [row for row in rows if row.point.values[2] == "cross_entropy"]
     assert [row.inside for row in cross_entropy] == [True] * 6 + [False] * 3
     width = cross_entropy[0].ours.high - cross_entropy[0].ours.estimate
@@ -269,10 +274,6 @@ def test_a_later_report_in_the_same_folder_leaves_nothing_of_the_earlier(tmp_pat
 
 
 def test_numbers_as_a_reader_sees_them():
-    assert percent(0.98017) == "98.02"
-    assert percent(float("nan")) == "–"
-    assert points(-0.00128, signed=True) == "−0.13"
-    assert points(0.00004) == "0.004"
     assert [p_text(p) for p in (0.0004, 0.0234, 0.3)] == ["< 0.001", "0.023", "0.30"]
     assert [significant(value) for value in (242762, 4.5, 0.66, 0, 1e-9)] == ["242,762", "4.50", "0.660", "0", "0"]
     assert [duration(s) for s in (0.5, 62, 3723)] == ["0.500 s", "1 min 2 s", "1 h 2 min"]
@@ -335,14 +336,14 @@ def test_an_image_that_is_wrong_is_never_labelled_with_its_own_class(tmp_path, r
     sweep = made_up_sweep(seeds=[0, 1, 2], axes={"depth": ["deep"], "activation": ["relu"], "loss": ["hinge"]})
     experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep, test_size=50)
     trial = read_state(experiment).manifest.trials[0].trial_id
-    predictions = experiment.read_predictions(trial)
+    predictions = experiment.read_predictions(trial, ARRAYS)
     _, y_true = experiment.read_test_split()
     image = int(np.flatnonzero(y_true == 3)[0])
     # Wrong twice, but differently: the most frequent class is the true one, or as frequent as any.
-    predictions.y_pred[:, image] = 3, 8, 5
+    predictions["y_pred"][:, image] = 3, 8, 5
     experiment.write_predictions(trial, predictions)
-    images = analyse(read_state(experiment), rng).images
-    assert image in images.wrong_everywhere
+    images = analyse(read_state(experiment), rng).of_task.images
+    assert images.wrong[:, image].all()
     assert images.predicted[0].mistaken_for[image] == 5
 
 
@@ -389,9 +390,13 @@ def test_five_data_sets_give_a_critical_difference_diagram(tmp_path, rng):
             tmp_path / f"e{number}", score, rng=rng, sweep=sweep, dataset_sha256=f"{number}" * 64
         )
         analyses[experiment.name] = analyse(read_state(experiment), rng)
-    assert [picture.name for picture in together(analyses).pictures()] == ["critical-difference"]
+    assert pictures(together(analyses)) == ["critical-difference"]
     # The same data set five times is one piece of evidence, not five.
-    assert together(dict.fromkeys(analyses, analyses["e0"])).pictures() == []
+    assert pictures(together(dict.fromkeys(analyses, analyses["e0"]))) == []
+
+
+def pictures(document):
+    return [block.picture.name for block in document.blocks if isinstance(block, Drawing)]
 
 
 def test_a_report_needs_neither_torch_nor_ray_and_the_package_imports_cheaply():
@@ -450,7 +455,7 @@ def test_the_name_of_a_picture_stays_inside_the_report(tmp_path, rng, depth):
     experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=made_up_sweep(axes=axes), test_size=50)
 
     def edit(body):
-        body["sweep"]["axes"]["depth"][0] = depth
+        body["sweep"]["axes"][0]["values"][0] = depth
         for trial in body["trials"]:
             trial["depth"] = depth if trial["depth"] == "shallow" else trial["depth"]
 
@@ -482,8 +487,9 @@ def test_the_sweep_file_of_a_report_is_read_again_as_the_sweep(tmp_path, rng):
     }
     sweep = made_up_sweep(axes=axes, layers={"64": [64]}, dataset="Gr\u00f6\u00dfe \U0001f600 \u5b57.npz", **named)
     records = read_state(write_experiment(tmp_path / "e", constant, rng=rng, sweep=sweep, test_size=50))
-    (code,) = [block.text for block in provenance_section(records).blocks if getattr(block, "kind", "") == "code"]
-    assert SweepConfig.from_json(tomllib.loads(code)) == sweep
+    blocks = provenance_section(analyse(records, rng)).blocks
+    (code,) = [block.text for block in blocks if getattr(block, "kind", "") == "code"]
+    assert read_sweep(tomllib.loads(code)) == sweep
 
 
 @pytest.mark.slow
@@ -502,7 +508,7 @@ def test_an_interval_of_an_accuracy_ends_where_accuracies_end(tmp_path, rng, pro
     intervals = [
         analysis.test,
         *(entry.score for entry in analysis.entries),
-        *(row.ours for row in analysis.reproduced),
+        *(row.ours for row in reproduced(analysis.grid, analysis.metric) if protocol),
     ]
     assert len(intervals) >= 7
     assert {(interval.low, interval.high) for interval in intervals} == {(0.0, 1.0)}

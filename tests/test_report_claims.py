@@ -9,15 +9,22 @@ import numpy as np
 import pytest
 from made_up import made_up_sweep, write_experiment
 
-from sweep.metrics import METRICS, Metric
-from sweep.records import ReplicateRecord, read_state
+from sweep.axes import Axis, Level
+from sweep.metrics import TRAIN_TIME, Metric, Score
+from sweep.records import DoneRecord, ReplicateRecord, Rows, read_state
 from sweep.report.analysis import analyse, find
+from sweep.report.document import Drawing
 from sweep.report.finalists import find_finalists
 from sweep.report.together import together
-from sweep.tables import GridPoint, Replicate, make_grid
+from sweep.table import GridPoint, Replicate, make_grid
+from sweep.tasks import TASKS
 
-AXES = {"depth": ("shallow", "medium", "deep"), "activation": ("relu", "tanh"), "learning_rate": (0.1, 0.01)}
-NUMBERS = [field.name for field in dataclasses.fields(ReplicateRecord) if field.type in (float, "float")]
+AXES = (
+    Axis(name="depth", values=("shallow", "medium", "deep"), scale="nominal"),
+    Axis(name="activation", values=("relu", "tanh"), scale="nominal"),
+    Axis(name="learning_rate", values=(0.1, 0.01), scale="log"),
+)
+ACCURACY = next(metric for metric in TASKS["classification"].METRICS if metric.name == "accuracy")
 
 
 @pytest.fixture
@@ -29,21 +36,30 @@ def made_up_grid(scores, metric, test=None, axes=AXES):
     """A grid in memory whose replicates have the scores `[K, S]`, NaN where there is none."""
     test = scores if test is None else test
     points = []
-    for k, values in enumerate(itertools.product(*axes.values())):
-        replicates = {}
-        for seed, score in enumerate(scores[k]):
-            if math.isnan(score):
-                continue
-            numbers = dict.fromkeys(NUMBERS, 0.5) | {metric.name: float(score), "test_accuracy": float(test[k, seed])}
-            digest = hashlib.sha256(repr((k, seed)).encode()).hexdigest()
-            record = ReplicateRecord(seed=seed, diverged=False, parameters_sha256=digest, **numbers)
-            replicates[seed] = Replicate(trial_id=f"trial-{k}", row=seed, record=record)
-        points.append(
-            GridPoint(
-                values=values, name=" ".join(map(str, values)), parameters=100 + k, replicates=replicates, trouble=""
-            )
-        )
-    return make_grid(points, axes, metric)
+    for k, values in enumerate(itertools.product(*(axis.values for axis in axes))):
+        replicates = {
+            seed: made_up_replicate(k, seed, metric, float(score), float(test[k, seed]))
+            for seed, score in enumerate(scores[k])
+            if not math.isnan(score)
+        }
+        levels = tuple(Level(axis=axis.name, values=(value,)) for axis, value in zip(axes, values, strict=True))
+        points.append(GridPoint(levels=levels, parameters=100 + k, replicates=replicates))
+    return make_grid(points, axes, Score(metric=metric, split="validation"))
+
+
+def made_up_replicate(k, seed, metric, score, test):
+    values = {("validation", metric.name): score, ("test", metric.name): test, ("train", TRAIN_TIME.name): 0.5}
+    rows = [Rows(split=split, metric=name, epochs=(1,), values=[[value]]) for (split, name), value in values.items()]
+    digest = hashlib.sha256(repr((k, seed)).encode()).hexdigest()
+    record = DoneRecord(
+        trial_id=f"trial-{k}",
+        replicates=(ReplicateRecord(seed=seed, diverged=False, parameters_sha256=digest),),
+        rows=tuple(rows),
+        files={},
+        fingerprints=((1, {}),),
+        finished="",
+    )
+    return Replicate(record=record, row=0)
 
 
 def scores_of(kind, rng):
@@ -71,13 +87,8 @@ def told(findings, sign=1.0, scale=1.0):
 
 
 PLANS = {
-    "pairs": [
-        (
-            {"depth": "deep", "activation": "relu", "learning_rate": 0.1},
-            {"depth": "medium", "activation": "relu", "learning_rate": 0.1},
-        )
-    ],
-    "baseline": {"depth": "shallow", "activation": "tanh", "learning_rate": 0.01},
+    "pairs": [(("deep", "relu", 0.1), ("medium", "relu", 0.1))],
+    "baseline": ("shallow", "tanh", 0.01),
 }
 
 
@@ -85,10 +96,8 @@ PLANS = {
 @pytest.mark.parametrize("seed", range(5))
 def test_turning_scores_and_direction_changes_nothing(kind, seed):
     scores = scores_of(kind, np.random.default_rng(seed))
-    larger = find(made_up_grid(scores, Metric(name="validation_loss", margin=0.001), test=scores), **PLANS)
-    smaller = find(
-        made_up_grid(-scores, Metric(name="validation_loss", mode="min", margin=0.001), test=scores), **PLANS
-    )
+    larger = find(made_up_grid(scores, Metric(name="gain", margin=0.001)), **PLANS)
+    smaller = find(made_up_grid(-scores, Metric(name="loss", mode="min", margin=0.001)), **PLANS)
     ours, theirs = told(larger), told(smaller, sign=-1.0)
     assert ours[0] == theirs[0]
     assert any(claim.kind == "worse" for claim in larger.claims)
@@ -103,8 +112,8 @@ def test_turning_scores_and_direction_changes_nothing(kind, seed):
 @pytest.mark.parametrize(("factor", "offset"), [(1e6, 0.0), (1.0, 1e6), (1e-6, 0.0)])
 def test_unit_and_offset_change_no_p_value(kind, factor, offset):
     scores = scores_of(kind, np.random.default_rng(0))
-    plain = find(made_up_grid(scores, Metric(name="validation_loss")), **PLANS)
-    changed = find(made_up_grid(factor * scores + offset, Metric(name="validation_loss"), test=scores), **PLANS)
+    plain = find(made_up_grid(scores, Metric(name="gain")), **PLANS)
+    changed = find(made_up_grid(factor * scores + offset, Metric(name="gain"), test=scores), **PLANS)
     ours, theirs = told(plain), told(changed)
     assert ours[0] == theirs[0]
     np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-6)
@@ -115,11 +124,11 @@ def test_unit_and_offset_change_no_p_value(kind, factor, offset):
 def test_a_transform_keeps_intervals_inside_the_range():
     rng = np.random.default_rng(1)
     shares = np.clip(0.97 + 0.03 * rng.normal(size=(12, 3)), 0, 1)
-    metric = Metric(name="validation_accuracy", transform="logit", count=400, low=0.0, high=1.0)
+    metric = Metric(name="accuracy", transform="logit", count=400, low=0.0, high=1.0)
     for entry in find(made_up_grid(shares, metric)).entries:
         assert 0 < entry.score.low < entry.score.estimate < entry.score.high <= 1
     times = np.exp(rng.normal(size=(12, 3)))
-    metric = Metric(name="validation_loss", mode="min", transform="log", low=0.0)
+    metric = Metric(name="loss", mode="min", transform="log", low=0.0)
     found = find(made_up_grid(times, metric))
     assert found.entries[0].score.estimate == pytest.approx(np.exp(np.log(times).mean(axis=1)).min())
     for entry in found.entries:
@@ -128,12 +137,12 @@ def test_a_transform_keeps_intervals_inside_the_range():
 
 def test_an_accuracy_ends_where_accuracies_end():
     scores = np.array([[0.02, 0.98, 0.5]] * 12) + 1e-3 * np.random.default_rng(0).normal(size=(12, 3))
-    for entry in find(made_up_grid(scores, METRICS["validation_accuracy"])).entries:
+    for entry in find(made_up_grid(scores, ACCURACY)).entries:
         assert (entry.score.low, entry.score.high) == (0.0, 1.0)
 
 
 def test_one_pair_has_one_p_value():
-    found = find(made_up_grid(scores_of("even", np.random.default_rng(2)), METRICS["validation_accuracy"]))
+    found = find(made_up_grid(scores_of("even", np.random.default_rng(2)), ACCURACY))
     for pair in found.pairs:
         assert pair.entry is next(entry for entry in found.entries if entry.name == pair.entry.name)
         shown_worse = ("worse", (pair.entry.name,)) in {(claim.kind, claim.subject) for claim in found.claims}
@@ -143,13 +152,13 @@ def test_one_pair_has_one_p_value():
 
 def test_twins_are_one_by_the_seeds_that_both_have():
     scores = scores_of("even", np.random.default_rng(3))
-    grid = made_up_grid(scores, METRICS["validation_accuracy"])
+    grid = made_up_grid(scores, ACCURACY)
     first, second, third = grid.points[:3]
     # Of the second only some seeds are there, all the same as the first's; of the third one differs.
     copied = {seed: first.replicates[seed] for seed in (1, 2)}
     almost = {**first.replicates, 4: third.replicates[4]}
     points = [first, dataclasses.replace(second, replicates=copied), dataclasses.replace(third, replicates=almost)]
-    merged = make_grid([*points, *grid.points[3:]], AXES, grid.metric)
+    merged = make_grid([*points, *grid.points[3:]], AXES, grid.criterion)
     assert [len(configuration.points) for configuration in merged.configurations][:2] == [2, 1]
     assert len(merged.configurations) == 11
     assert merged.missing == 0
@@ -168,7 +177,7 @@ def test_experiments_of_one_data_set_or_of_other_epochs_are_no_blocks_of_one_tes
             dataset_sha256=f"{number}" * 64,
         )
         analyses[experiment.name] = analyse(read_state(experiment), rng)
-    assert together(analyses).pictures() == []
+    assert not any(isinstance(block, Drawing) for block in together(analyses).blocks)
     assert "numbers of epochs" in str(together(analyses).sections[-1])
 
 
@@ -180,6 +189,6 @@ def test_finalists_are_those_of_the_ranking(tmp_path, rng):
     experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=made_up_sweep(axes=axes))
     analysis = analyse(read_state(experiment), rng)
     found = find_finalists(read_state(experiment), 3)
-    assert [dict(point)["depth"] for point in found.points] == [
+    assert [point[0] for point in found.points] == [
         entry.configuration.points[0].values[0] for entry in analysis.entries[:3]
     ]

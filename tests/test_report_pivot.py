@@ -7,7 +7,7 @@ from made_up import made_up_sweep, write_experiment
 from sweep.records import read_state
 from sweep.report.analysis import analyse
 from sweep.report.document import Paragraph
-from sweep.report.pivot import pivot
+from sweep.report.grid import pivot
 from sweep.tables import bold, booktabs, markdown
 
 DEPTHS, ACTIVATIONS = {"shallow": 0.90, "medium": 0.92, "deep": 0.94}, {"relu": 0.004, "sigmoid": 0.0, "tanh": 0.002}
@@ -27,7 +27,8 @@ def made(tmp_path):
         experiment = write_experiment(
             tmp_path / "e", score, rng=np.random.default_rng(0), sweep=sweep, test_size=50, **details
         )
-        return pivot(analyse(read_state(experiment), np.random.default_rng(0)))
+        blocks = pivot(analyse(read_state(experiment), np.random.default_rng(0)))
+        return [block for block in blocks if block]
 
     return make
 

@@ -24,7 +24,6 @@ def test_public_names_are_these():
         "critical_difference",
         "crossed_bootstrap",
         "factor_effects",
-        "holm",
         "mean_interval",
         "named_pair",
         "pareto_front",

@@ -55,7 +55,7 @@ _MOST_POINTS = 100_000
 
 def built_in_sweeps() -> list[str]:
     """Names of the sweeps that come with the package."""
-    return sorted(file.name.removesuffix(".toml") for file in _sweep_folder().iterdir() if file.name.endswith(".toml"))
+    return sorted(_sweep_files())
 
 
 def names_sweep_file(sweep: str) -> bool:
@@ -162,8 +162,12 @@ def check_trainable(trial: TrialConfig) -> None:
 # ---- files and overrides
 
 
-def _sweep_folder() -> Any:
-    return resources.files("sweep") / "sweeps"
+def _sweep_files() -> dict[str, Any]:
+    """The sweep files that come with the package, those of examples among them, by name."""
+    package = resources.files("sweep")
+    folders = [package / "sweeps", *(folder for folder in (package / "examples").iterdir() if folder.is_dir())]
+    files = [file for folder in folders for file in folder.iterdir() if file.name.endswith(".toml")]
+    return {file.name.removesuffix(".toml"): file for file in files}
 
 
 def _read_tables(sweep: str) -> dict[str, Any]:
@@ -171,7 +175,7 @@ def _read_tables(sweep: str) -> dict[str, Any]:
     if not is_path and sweep not in built_in_sweeps():
         raise ConfigError(f"{unknown('sweep', sweep, built_in_sweeps())}; or give the path of a .toml file")
     try:
-        content = (Path(sweep) if is_path else _sweep_folder() / f"{sweep}.toml").read_bytes()
+        content = (Path(sweep) if is_path else _sweep_files()[sweep]).read_bytes()
         # Whatever the locale; Windows editors put a mark before UTF-8.
         tables = tomllib.loads(content.decode("utf-8-sig"))
     except OSError as error:

@@ -58,20 +58,15 @@ class TrialConfig:
     Attributes:
         trial_id: The grid point in words and `digest`, made as a trial is planned. What is read from a manifest has
             the id that it was written with.
-        dataset: Name of the data set, or the path of an `.npz` file.
-        dataset_sha256: Hash of its inputs and targets.
-        validation_size: Samples taken from the training split for validation; 0 for none.
-        depth: Name of the hidden layers. shallow: 64; medium: 128, 64; deep: 256, 128, 64 units.
-            Each hidden layer is followed by the activation, the output layer (one unit a target) by none.
-            A sweep file may name others under `[layers]`.
+        dataset: Name of the data set, or the path of an `.npz` file; its hash is of its inputs and targets.
+        depth: Name of the hidden layers; each is followed by the activation, the output layer by none.
         layers: Units of each hidden layer, first to last.
         activation: One of `sweep.pieces.ACTIVATIONS`.
         loss: One of `sweep.pieces.LOSSES`.
         learning_rate: Of Adam.
         batch_size: Samples a step; the last short batch of an epoch is kept.
-        epochs: Passes over the training split.
         seeds: One replicate each.
-        engine: The loop that trains it: reference or stacked.
+        engine: The loop that trains it, one of `sweep.pieces.LOOPS`.
         role: "" for a trial of the sweep, `CONFIRMATION` for a finalist's fresh seeds. It decides no number.
     """
 

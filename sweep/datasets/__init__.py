@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.config import names_data_file
-from sweep.datasets.builtin import READERS, TORCHVISION, cache_folder, idx_files
+from sweep.datasets import builtin
+from sweep.datasets.builtin import cache_folder
 from sweep.datasets.npz import read_npz
 from sweep.datasets.raw import Indices, Raw, Split, describe_values, find_doubts, validation_indices
 from sweep.errors import DatasetError, reason, unknown
@@ -30,21 +31,13 @@ __all__ = ["Dataset", "Split", "cache_folder", "data_files", "file_states", "loa
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """A data set ready for training.
-
-    Attributes:
-        record: What it is and means, from all its arrays; its hash is of them as read.
-        train: Without the validation images.
-        validation: Empty if none were asked for.
-        test: As the data set defines it.
-        test_pixels: The test images for people to look at, `[N, *input_shape]` uint8.
-    """
+    """A data set ready for training; its record says what it is and means, with a hash of its arrays as read."""
 
     record: DatasetRecord
-    train: Split
-    validation: Split
+    train: Split  # without the validation images
+    validation: Split  # empty if none were asked for
     test: Split
-    test_pixels: NDArray[np.uint8]
+    test_pixels: NDArray[np.uint8]  # the test images for people to look at, [N, *input_shape]
 
     @property
     def sha256(self) -> str:
@@ -63,8 +56,7 @@ def load_dataset(
     """Reads a data set and splits it.
 
     Args:
-        name: mnist, fashion_mnist, kmnist, digits, or the path of an `.npz` file with the arrays x_train, y_train,
-            x_test and y_test (integer labels from 0; uint8 pixels are scaled, other numbers are taken as they are).
+        name: mnist, fashion_mnist, kmnist, digits, or the path of an `.npz` file; see `read_npz`.
         validation_size: Images taken from the training images, stratified by class; 0 for none.
         data_dir: Folder in torchvision's layout (`MNIST/raw/...`); the user's cache folder without it.
         file: Where the `.npz` file is, if not at `name`.
@@ -72,12 +64,12 @@ def load_dataset(
     Raises:
         DatasetError: if it is not there, broken, or too small for the validation split.
     """
-    if not names_data_file(name) and name not in READERS:
-        raise DatasetError(unknown("dataset", name, READERS))
+    if not names_data_file(name) and name not in builtin.NAMES:
+        raise DatasetError(unknown("dataset", name, builtin.NAMES))
     files = data_files(name, data_dir=data_dir, file=file)
     before = file_states(files)
     try:
-        raw = read_npz(file or name) if names_data_file(name) else READERS[name](data_dir)
+        raw = read_npz(file or name) if names_data_file(name) else builtin.read(name, data_dir)
         # Of a file that was replaced meanwhile no state is kept, so that the next start computes the hash.
         states = {path: state for path, state in file_states(files).items() if before.get(path, state) == state}
         return _dataset(name, raw, validation_size, states)
@@ -89,16 +81,11 @@ def data_files(name: str, *, data_dir: str | None = None, file: str | None = Non
     """The files in which a data set could change; none for the sets that come with the package."""
     if names_data_file(name):
         return [Path(file or name)]
-    own_mnist = "MNIST" if name == "mnist" and data_dir else None
-    kind = TORCHVISION.get(name, own_mnist)
-    return idx_files(kind, data_dir) if kind else []
+    return builtin.data_files(name, data_dir) if name != "mnist" or data_dir else []
 
 
 def file_states(files: list[Path]) -> dict[str, str]:
-    """By absolute path, a text that changes whenever a file does: its size and times, of content and of inode.
-
-    A file that is not there is left out.
-    """
+    """By absolute path of those that are there, a text that changes whenever a file does: its size and times."""
     states = {}
     for file in files:
         with contextlib.suppress(OSError):

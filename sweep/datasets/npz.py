@@ -18,14 +18,11 @@ _SCALED_ALIKE = 8.0
 
 
 def read_npz(file: str) -> Raw:
-    """Reads the arrays x_train, y_train, x_test and y_test of an `.npz` file.
+    """Reads the arrays x_train, y_train, x_test and y_test (whole numbers from 0) of an `.npz` file.
 
     uint8 values are pixels, scaled from 0..255; other numbers are taken as they are. So both arrays of images must be
     of one kind (uint8, other whole numbers, or fractions), and their typical values of one size: the mean of |x| where
-    x is not 0 may differ by a factor of 8.
-
-    Raises:
-        DatasetError: if it cannot be read, or does not hold such images and labels.
+    x is not 0 may differ by a factor of 8. Anything else is a DatasetError.
     """
     x_train, y_train, x_test, y_test = _arrays(file)
     problem = (

@@ -1,4 +1,4 @@
-"""What all pictures share: colours of levels, sizes, and turning a matplotlib figure into a small SVG.
+"""What all pictures share: colours of levels, sizes, names that fit, and turning a figure into a small SVG.
 
 Pictures have a transparent ground and draw their ink in the colour of the surrounding text, so that they suit a
 light and a dark page alike. Nothing here uses pyplot or its global state.
@@ -6,6 +6,8 @@ light and a dark page alike. Nothing here uses pyplot or its global state.
 
 import io
 import re
+import textwrap
+import unicodedata
 import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,6 +28,7 @@ from sweep.metrics import Metric
 
 # Replaced by `currentColor` once the SVG is written; no picture may use it for anything else.
 INK = "#010203"
+WIDTH_IN = 6.6
 GOOD, BAD, NEUTRAL = "#3182bd", "#d95f0e", "#8c8c8c"
 _INK_ON_WHITE = "#222222"
 _SVG, _XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
@@ -39,6 +42,8 @@ _SCHEMES = (
 )
 _MARKERS = "osD^vP*X<>"
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
+
+_MOST_LINES = 8
 
 _STYLE = {
     "svg.fonttype": "none",
@@ -205,11 +210,61 @@ def finish(figure: Figure, *, name: str, title: str) -> Picture:
     )
 
 
+def rows_of(axes: Axes, names: Sequence[str], top: float = -0.6) -> None:
+    """Gives a picture a named row for each of its values, the first on top."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, top)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="x")
+
+
 def metric_axis(axes: Axes, metric: Metric, which: str = "y") -> None:
     """Shows values of a metric along an axis in its unit, with as many decimals as needed."""
     axis = axes.yaxis if which == "y" else axes.xaxis
     axis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{metric.factor * value:.6g}"))
+
+
+def text_width(texts: Iterable[str], size: float = 8) -> float:
+    """Gives the room in inches that the longest line of some texts needs, on the generous side."""
+    return max((_letters(line) for text in texts for line in text.split("\n")), default=0) * 0.58 * size / 72
+
+
+def line_count(texts: Iterable[str]) -> int:
+    """Gives the number of lines of the text that has most."""
+    return max(text.count("\n") + 1 for text in texts)
+
+
+def short(name: str, most: int = 40) -> str:
+    """Gives a name that is too long for a picture without its middle: names differ at their ends."""
+    half = (most - 1) // 2
+    return name if len(name) <= most else f"{name[:half]}…{name[-half:]}"
+
+
+def folded(name: str, width: int = 56) -> str:
+    """Gives the name of a configuration over several lines."""
+    return "\n".join(textwrap.wrap(name, width, max_lines=4, placeholder=" …", break_on_hyphens=False)) or name
+
+
+def broken(level: Level | str, width: int = 14, *, cell: bool = False) -> str:
+    """Gives a long name over several lines: before what a twin adds, and after underscores.
+
+    Args:
+        level: Or any other text.
+        width: Letters of a line.
+        cell: Whether the axis is named elsewhere.
+    """
+    parts = [level] if isinstance(level, str) else [part.cell if cell else str(part) for part in level.parts]
+    lines: list[str] = []
+    for number, part in enumerate(parts):
+        line = "= " if number else ""
+        for word in re.findall("[^_ ]+[_ ]*|[_ ]+", short(part)):
+            if line.strip("= ") and len(line) + len(word.rstrip()) > width:
+                lines.append(line.rstrip())
+                line = ""
+            line += word
+        lines.append(line)
+    return "\n".join(lines if len(lines) <= _MOST_LINES else [*lines[:_MOST_LINES], "…"])
 
 
 def _small(svg: str, name: str, title: str, width_px: int, height_px: int) -> str:
@@ -244,3 +299,8 @@ def _attribute(key: str, value: str, ids: Mapping[str, str]) -> tuple[str, str] 
     value = re.sub(r"url\(#([^)]+)\)", lambda match: f"url(#{ids[match[1]]})", value)
     value = value.replace("'DejaVu Sans'", "'DejaVu Sans', system-ui, sans-serif")
     return key, re.sub(r"(\d+\.\d\d)\d+", r"\1", value).replace(INK, "currentColor")
+
+
+def _letters(line: str) -> float:
+    """The length of a line, in letters of the width of Latin ones."""
+    return sum(1.75 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in line)

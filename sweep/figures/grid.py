@@ -15,40 +15,53 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from numpy.typing import NDArray
 
 from sweep.axes import Level
-from sweep.figures.drawing import BAD, INK, NEUTRAL, Palette, Picture, finish, legend, metric_axis, panels, style
-from sweep.figures.labels import broken, line_count, short, text_width
+from sweep.figures.drawing import (
+    BAD,
+    INK,
+    NEUTRAL,
+    WIDTH_IN,
+    Palette,
+    Picture,
+    broken,
+    finish,
+    legend,
+    line_count,
+    metric_axis,
+    panels,
+    short,
+    style,
+    text_width,
+)
 from sweep.metrics import Metric, Score
-
-_WIDTH = 6.6
 
 
 def heat_map(
-    facets: Mapping[str, NDArray[np.float64]],
+    facets: Sequence[tuple[str, NDArray[np.float64]]],
     *,
     rows: Sequence[str],
     columns: Sequence[str],
     score: Score,
-    marked: Collection[tuple[str, int, int]],
+    marked: Collection[tuple[int, int, int]],
 ) -> Picture:
     """Draws the grid as facets of cells with one colour scale; NaN is a missing cell.
 
     Args:
-        facets: Mean score `[rows, columns]` by title of the facet.
+        facets: Title, and mean score `[rows, columns]`.
         rows: Names of the rows.
         columns: Names of the columns.
         score: Whose means they are.
-        marked: Facet, row and column of each grid point of the selected configuration.
+        marked: Places of facet, row and column of each grid point of the selected configuration.
     """
-    every = np.concatenate([cells.ravel() for cells in facets.values()])
+    every = np.concatenate([cells.ravel() for _, cells in facets])
     known = every[np.isfinite(every)]
     norm = Normalize(known.min(), known.max() if np.ptp(known) else known.min() + 1e-4)
     colours = colormaps["cividis"]
     rows, columns = [short(row) for row in rows], [broken(level, 9) for level in columns]
-    titles = [broken(title, 9 * len(columns)) for title in facets]
+    titles = [broken(title, 9 * len(columns)) for title, _ in facets]
     with style():
         left, under = text_width(rows) + 0.12, 0.12 + 0.13 * line_count(columns)
         figure, axes_grid = panels(
-            max(min(_WIDTH, left + 0.9 * len(columns) * len(facets)), 3.2),
+            max(min(WIDTH_IN, left + 0.9 * len(columns) * len(facets)), 3.2),
             0.38 * len(rows) + under + 0.67 + _above(titles),
             columns=len(facets),
             left=left,
@@ -58,10 +71,10 @@ def heat_map(
         )
         grid = axes_grid[0]
         mesh = None
-        for axes, title, (facet, cells) in zip(grid, titles, facets.items(), strict=True):
+        for number, (axes, title, (_, cells)) in enumerate(zip(grid, titles, facets, strict=True)):
             mesh = axes.pcolormesh(np.ma.masked_invalid(cells), cmap=colours, norm=norm, edgecolors="none")
             _write_cells(
-                axes, cells, score.metric, norm, framed=[(row, column) for at, row, column in marked if at == facet]
+                axes, cells, score.metric, norm, framed=[(row, column) for at, row, column in marked if at == number]
             )
             axes.set_xticks(np.arange(len(columns)) + 0.5, columns, fontsize=7)
             axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
@@ -98,7 +111,7 @@ def learning_curves(curves: Sequence[Curve], *, metric: Metric, palette: Palette
     labels = [f"{broken(row, 18)}\n{label}" if row else label for row in rows]
     with style():
         figure, grid = panels(
-            _WIDTH if len(columns) > 1 else 4.5,
+            WIDTH_IN if len(columns) > 1 else 4.5,
             0.82 + _above(titles) + 1.3 * len(rows),
             rows=len(rows),
             columns=len(columns),
@@ -143,7 +156,7 @@ def learning_curves(curves: Sequence[Curve], *, metric: Metric, palette: Palette
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """One configuration in the picture of costs; `levels` decide marker (first axis) and colour (second)."""
+    """One configuration in the picture of costs, by their labels; `levels` decide marker (first axis) and colour."""
 
     rank: int
     levels: Mapping[str, Level]
@@ -152,38 +165,38 @@ class Cost:
     on_front: Mapping[str, bool]
 
 
-def cost(points: Sequence[Cost], *, labels: Mapping[str, str], score: Score, palette: Palette) -> Picture:
+def cost(points: Sequence[Cost], *, score: Score, palette: Palette) -> Picture:
     """Draws score against each cost, with the Pareto front and the ranks of the configurations on it."""
-    names = list(points[0].levels)
+    names, labels = list(points[0].levels), list(points[0].costs)
     marked, coloured = names[0], names[1] if len(names) > 1 else names[0]
     with style():
-        figure, axes_grid = panels(_WIDTH, 3.3, columns=len(labels), left=0.6, bottom=0.85, top=0.15, share_y=True)
+        figure, axes_grid = panels(WIDTH_IN, 3.3, columns=len(labels), left=0.6, bottom=0.85, top=0.15, share_y=True)
         grid = axes_grid[0]
-        for axes, (key, label) in zip(grid, labels.items(), strict=True):
-            front = sorted((one.costs[key], one.score) for one in points if one.on_front[key])
+        for axes, label in zip(grid, labels, strict=True):
+            front = sorted((one.costs[label], one.score) for one in points if one.on_front[label])
             axes.plot(*zip(*front, strict=True), color=NEUTRAL, lw=1, drawstyle="steps-post", zorder=1)
             for one in points:
                 colour = palette.colour(one.levels[coloured])
                 axes.plot(
-                    one.costs[key],
+                    one.costs[label],
                     one.score,
                     palette.marker(one.levels[marked]),
                     color=colour,
-                    mfc=colour if one.on_front[key] else "none",
+                    mfc=colour if one.on_front[label] else "none",
                     markersize=5.5,
                     zorder=2,
                 )
-                if one.on_front[key]:
+                if one.on_front[label]:
                     axes.annotate(
                         f"{one.rank}",
-                        (one.costs[key], one.score),
+                        (one.costs[label], one.score),
                         textcoords="offset points",
                         xytext=(5, 3),
                         fontsize=8,
                         weight="bold",
                     )
-            if min(one.costs[key] for one in points) > 0:
-                _logarithmic(axes, [one.costs[key] for one in points])
+            if min(one.costs[label] for one in points) > 0:
+                _logarithmic(axes, [one.costs[label] for one in points])
             axes.set_xlabel(label)
             axes.grid()
             metric_axis(axes, score.metric)

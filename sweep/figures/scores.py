@@ -1,4 +1,4 @@
-"""Pictures of scores: ranking, effects, interactions, reproduction.
+"""Pictures of scores: ranking, effects, interactions, average ranks.
 
 Every function draws one picture.
 """
@@ -10,14 +10,28 @@ from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from sweep.axes import Level
-from sweep.figures.drawing import BAD, GOOD, INK, NEUTRAL, Palette, Picture, finish, legend, metric_axis, panels, style
-from sweep.figures.labels import broken, folded, line_count, text_width
+from sweep.figures.drawing import (
+    GOOD,
+    INK,
+    NEUTRAL,
+    WIDTH_IN,
+    Palette,
+    Picture,
+    broken,
+    finish,
+    folded,
+    legend,
+    line_count,
+    metric_axis,
+    panels,
+    rows_of,
+    style,
+    text_width,
+)
 from sweep.metrics import Metric, Score
-
-_WIDTH = 6.6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +51,7 @@ def ranking(bars: Sequence[Bar], *, score: Score, name: str = "ranking") -> Pict
     with style():
         names = [folded(bar.name) for bar in bars]
         row_in = 0.07 + 0.12 * line_count(names)
-        figure, grid = panels(_WIDTH, 0.55 + row_in * len(bars), left=text_width(names) + 0.1, bottom=0.45)
+        figure, grid = panels(WIDTH_IN, 0.55 + row_in * len(bars), left=text_width(names) + 0.1, bottom=0.45)
         axes = grid[0, 0]
         for y, bar in enumerate(bars):
             colour = GOOD if bar.strong else NEUTRAL
@@ -45,10 +59,7 @@ def ranking(bars: Sequence[Bar], *, score: Score, name: str = "ranking") -> Pict
             if math.isfinite(bar.low):
                 axes.plot([bar.low, bar.high], [y, y], color=colour, linewidth=1.6, solid_capstyle="butt")
             axes.plot(bar.estimate, y, "o", color=colour, markersize=5, mfc=colour if bar.strong else "none")
-        axes.set_yticks(range(len(bars)), names)
-        axes.set_ylim(len(bars) - 0.4, -0.6)
-        axes.grid(axis="x")
-        axes.tick_params(axis="y", length=0)
+        rows_of(axes, names)
         axes.set_xlabel(f"{score.title}{score.metric.heading}")
         metric_axis(axes, score.metric, "x")
         shown = "means with 95 % intervals and single seeds" if any(math.isfinite(bar.low) for bar in bars) else "means"
@@ -64,7 +75,7 @@ def main_effects(effects: Mapping[str, Mapping[Level, Bar]], *, score: Score, pa
     names = [level if isinstance(level, str) else broken(level, 24, cell=True) for level, _ in lines]
     factor = score.metric.factor
     with style():
-        figure, grid = panels(_WIDTH, 0.6 + 0.23 * len(lines), left=text_width(names) + 0.1, bottom=0.45)
+        figure, grid = panels(WIDTH_IN, 0.6 + 0.23 * len(lines), left=text_width(names) + 0.1, bottom=0.45)
         axes = grid[0, 0]
         axes.axvline(0, color=NEUTRAL, linewidth=0.8)
         for y, (level, bar) in enumerate(lines):
@@ -74,12 +85,10 @@ def main_effects(effects: Mapping[str, Mapping[Level, Bar]], *, score: Score, pa
             if math.isfinite(bar.low):
                 axes.plot([factor * bar.low, factor * bar.high], [y, y], color=colour, linewidth=2)
             axes.plot(factor * bar.estimate, y, palette.marker(level), color=colour, markersize=6)
-        axes.set_yticks(range(len(lines)), names)
+        rows_of(axes, names)
         for label, (_, bar) in zip(axes.get_yticklabels(), lines, strict=True):
             label.set_fontweight("normal" if bar else "bold")
         axes.set_ylim(len(lines) - 0.5, -0.5)
-        axes.grid(axis="x")
-        axes.tick_params(axis="y", length=0)
         unit = score.metric.step_in_full
         axes.set_xlabel(f"effect on {score.title}" + (f" ({unit})" if unit else ""))
         return finish(figure, name="effects", title=f"Effect of every level on {score.title}")
@@ -101,7 +110,7 @@ def interactions(pairs: Sequence[Mapping[tuple[Level, Level], float]], *, score:
     below = 0.3 + 0.16 * legend_lines + (0.9 if upright else 0.12 * tick_lines)
     with style():
         figure, grid = panels(
-            min(_WIDTH, 0.7 + 2.6 * columns),
+            min(WIDTH_IN, 0.7 + 2.6 * columns),
             rows * (1.75 + below + 0.25),
             rows=rows,
             columns=columns,
@@ -123,49 +132,40 @@ def interactions(pairs: Sequence[Mapping[tuple[Level, Level], float]], *, score:
         return finish(figure, name="interactions", title=f"Mean {score.title} at every combination of two axes")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Published:
-    """A published number beside ours; `inside` is None where it cannot be said."""
-
-    name: str
-    published: float
-    ours: float
-    low: float
-    high: float
-    inside: bool | None
-
-
-def reproduction(rows: Sequence[Published], *, metric: Metric) -> Picture:
-    """Draws the published numbers over our prediction intervals."""
+def critical_difference_diagram(
+    names: Sequence[str], average_ranks: Sequence[float], groups: Sequence[Sequence[int]], difference: float
+) -> Picture:
+    """Draws every configuration at its average rank, best on top, and a bar over each group that is not told apart."""
+    order = sorted(range(len(names)), key=lambda k: average_ranks[k])
+    place = {k: y for y, k in enumerate(order)}
+    names = [folded(name) for name in names]
+    row_in = 0.08 + 0.12 * line_count(names)
     with style():
-        left = text_width(row.name for row in rows) + 0.1
-        figure, grid = panels(_WIDTH, 0.8 + 0.19 * len(rows), left=left, bottom=0.7)
+        left = text_width(names) + 0.1
+        figure, grid = panels(
+            WIDTH_IN, 0.6 + row_in * len(names), left=left, bottom=0.45, right=0.2 + 0.1 * len(groups)
+        )
         axes = grid[0, 0]
-        for y, row in enumerate(rows):
-            if math.isfinite(row.low):
-                axes.plot([row.low, row.high], [y, y], color=NEUTRAL, alpha=0.55, lw=5, solid_capstyle="butt")
-            axes.plot(row.ours, y, "|", color=INK, markersize=7)
+        axes.plot([average_ranks[k] for k in order], range(len(order)), "o", color=GOOD, markersize=5)
+        for number, group in enumerate(groups):
+            rows = [place[k] for k in group]
+            x = 1.03 + 0.025 * number
             axes.plot(
-                row.published,
-                y,
-                "D" if row.inside is not False else "X",
-                markersize=4.5 if row.inside is not False else 6.5,
-                color=NEUTRAL if row.inside is None else GOOD if row.inside else BAD,
+                [x, x],
+                [min(rows) - 0.2, max(rows) + 0.2],
+                color=INK,
+                lw=1.6,
+                clip_on=False,
+                transform=axes.get_yaxis_transform(),
             )
-        axes.set_yticks(range(len(rows)), [row.name for row in rows])
-        axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.tick_params(axis="y", length=0)
-        axes.grid(axis="x")
-        axes.set_xlabel("training accuracy in the last epoch (%)")
-        metric_axis(axes, metric, "x")
-        handles = [
-            (Line2D([], [], color=NEUTRAL, alpha=0.55, lw=5), "our 95 % prediction interval"),
-            (Line2D([], [], color=INK, linestyle="", marker="|"), "our mean"),
-            (Line2D([], [], color=GOOD, linestyle="", marker="D", markersize=4.5), "published, inside"),
-            (Line2D([], [], color=BAD, linestyle="", marker="X"), "published, outside"),
-        ]
-        legend(figure, handles, loc="lower center", ncols=4, borderaxespad=0.2)
-        return finish(figure, name="reproduction", title="Published accuracies beside our prediction intervals")
+        first = average_ranks[order[0]]
+        axes.plot([first, first + difference], [-0.7, -0.7], color=NEUTRAL, lw=2.5)
+        axes.text(first, -0.9, f"critical difference {difference:.2f}", fontsize=7.5, ha="left", va="bottom")
+        axes.set_xlim(0.5, len(names) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(9, steps=[1, 2, 5, 10], integer=True))
+        rows_of(axes, [names[k] for k in order], top=-1.6)
+        axes.set_xlabel("average rank over the data sets (1 is best)")
+        return finish(figure, name="critical-difference", title="Average ranks over the data sets")
 
 
 def _lines(

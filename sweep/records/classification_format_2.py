@@ -82,6 +82,11 @@ def done_of_2(fields: dict[str, Any]) -> dict[str, Any]:
     return {**fields, "rows": rows}
 
 
+def rows_of_2(history: Mapping[str, Any]) -> list[tuple[str, str, Any]]:
+    """Gives the history of a checkpoint as (split, metric, values)."""
+    return [(*_HISTORY[name], values) for name, values in history.items()]
+
+
 def _point(values: Mapping[str, Any]) -> list[Any]:
     return [_value(axis, value) for axis, value in _in_order(values)]
 

@@ -1,85 +1,81 @@
-"""From records to findings: every number of a report is computed here, once.
+"""From records to findings: what several parts of a report need is computed here, once.
 
-Axis letters: K configurations (twins once), S seeds.
+`find` and `confirm` read no file; `analyse` reads what there is of an experiment. Axis letters: S seeds.
 """
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
-import pandas as pd
 
 from sweep.axes import Point
+from sweep.config import TrialConfig
+from sweep.metrics import Metric
 from sweep.records import State
-from sweep.report.claims import claims, confirmed_claims
-from sweep.report.confirmation import confirmation
+from sweep.report.classification import Classification
 from sweep.report.findings import (
     LEVEL,
     MOST_SHOWN,
     Analysis,
     Baseline,
+    Confirmation,
     Entry,
+    Finalist,
     Findings,
     Named,
+    OfTask,
     Pair,
-    Resolution,
     shown_interval,
 )
-from sweep.report.images import read_test_images
-from sweep.report.reference import controls, reproduced
 from sweep.stats import (
     Comparisons,
     FactorEffects,
     Interval,
     compare,
     crossed_bootstrap,
-    detectable,
     factor_effects,
     mean_interval,
     named_pair,
-    pareto_front,
-    seeds_range,
     selected,
     simultaneous_intervals,
 )
-from sweep.table import TIME, Grid, goodness, read_grid
+from sweep.table import Configuration, Grid, goodness, read_grid
+
+# What each task has to say, given the state and the first configurations of the ranking.
+OF_TASKS: dict[str, Callable[[State, Sequence[Configuration]], OfTask]] = {"classification": Classification}
+_MOST_PAIRS = 8
 
 
-def analyse(records: State, rng: np.random.Generator) -> Analysis:
-    """Computes every number of a report.
+def analyse(state: State, rng: np.random.Generator) -> Analysis:
+    """Finds what a report needs of an experiment, finished or not.
 
     Args:
-        records: Of one experiment, finished or not.
-        rng: Draws seeds and images for the interval of the test accuracy.
+        state: Of the experiment.
+        rng: Draws seeds and test samples for the interval of the score on the test split.
     """
-    manifest, grid = records.manifest, read_grid(records)
-    images = read_test_images(records, grid, [configuration for _, configuration in grid.ranked()[:MOST_SHOWN]])
+    manifest, grid = state.manifest, read_grid(state)
+    of_task = OF_TASKS[manifest.task](state, [configuration for _, configuration in grid.ranked()[:MOST_SHOWN]])
+    cases = of_task.case_scores(grid.tested)
 
-    def shown(point: Point) -> Point:
-        return tuple(value for axis, value in zip(manifest.axes, point, strict=True) if axis in manifest.varied)
+    def varied(point: Point) -> Point:
+        return tuple(value for axis, value in zip(manifest.axes, point, strict=True) if axis in grid.axes)
 
-    left = any(trial.trial_id not in records.done for trial in manifest.compared)
-    level = spent(manifest.looks)
+    def unfinished(trials: Sequence[TrialConfig]) -> bool:
+        return any(trial.trial_id not in state.done for trial in trials)
+
     findings = find(
         grid,
         looks=manifest.looks,
-        unfinished="the experiment is not finished" if left else "",
-        test=crossed_bootstrap(images.predicted[0].correct, rng, level) if images else None,
-        pairs=[(shown(one), shown(other)) for one, other in manifest.sweep.compare],
-        baseline=shown(manifest.sweep.baseline) if manifest.sweep.baseline else None,
+        unfinished="the experiment is not finished" if unfinished(manifest.compared) else "",
+        test=None if cases is None else crossed_bootstrap(cases, rng, spent(manifest.looks)),
+        pairs=[(varied(one), varied(other)) for one, other in manifest.sweep.compare],
+        baseline=varied(manifest.sweep.baseline) if manifest.sweep.baseline else None,
+        confirmation=confirm(read_grid(state, confirmation=True), unfinished=unfinished(manifest.confirmations))
+        if manifest.confirmations
+        else None,
     )
-    analysis = Analysis(
-        **{field.name: getattr(findings, field.name) for field in dataclasses.fields(findings)},
-        records=records,
-        confirmation=confirmation(records),
-        controls=controls(grid),
-        twins=tuple(configuration for configuration in grid.configurations if len(configuration.points) > 1),
-        reproduced=reproduced(grid) if manifest.sweep.protocol == "published" else (),
-        images=images,
-    )
-    confirmed = confirmed_claims(analysis.confirmation) if analysis.confirmation else ()
-    return dataclasses.replace(analysis, claims=(*findings.claims, *confirmed))
+    return Analysis(**vars(findings), state=state, of_task=of_task, cases=0 if cases is None else cases.shape[1])
 
 
 def find(
@@ -90,6 +86,7 @@ def find(
     test: Interval | None = None,
     pairs: Sequence[tuple[Point, Point]] = (),
     baseline: Point | None = None,
+    confirmation: Confirmation | None = None,
 ) -> Findings:
     """Says what the scores of a grid show, and what not.
 
@@ -97,35 +94,63 @@ def find(
         grid: What there is to compare.
         looks: How often seeds were added after looking, plus one.
         unfinished: Why all of it may change, "" if it is finished.
-        test: Mean test accuracy of the first of the ranking, uncorrected; without it it is that of the records.
+        test: Mean goodness on the test split of the first of the ranking, uncorrected; without it that of the records.
         pairs: Grid points to be compared, named before anything was trained.
-        baseline: The grid point that all others are to be compared with, likewise; none if empty.
+        baseline: The grid point that all others are to be compared with, likewise; None for none.
+        confirmation: What fresh seeds of finalists say.
     """
     comparisons = compare(grid.goodness, LEVEL, looks=looks)
     entries = _entries(grid, comparisons, spent(looks))
-    tested = grid.scores(grid.tested)
-    best = comparisons.best
-    winner = (
-        selected(grid.goodness, goodness(grid.metric, tested), best, comparisons.in_best_set)
-        if best is not None
-        else None
-    )
-    if winner and test is None:
-        test = mean_interval(tested[best], spent(looks))
-    findings = Findings(
+    tested = goodness(grid.metric, grid.scores(grid.tested))
+    best, winner = comparisons.best, None
+    if best is not None:
+        winner = selected(grid.goodness, tested, best, comparisons.in_best_set)
+        test = _corrected(test or mean_interval(tested[best], spent(looks)), winner.test_optimism, grid.metric)
+    return Findings(
         grid=grid,
-        entries=tuple(entries),
+        entries=entries,
         comparisons=comparisons,
         winner=winner,
-        test=_corrected(test, winner.test_optimism) if winner and test else None,
+        test=test if winner else None,
         effects=_effects(grid, spent(looks)),
         pairs=_pairs(entries, grid, comparisons),
         named=tuple(_named(grid, pair, len(pairs), comparisons) for pair in pairs),
         baseline=_baseline(grid, baseline, comparisons) if baseline else None,
-        resolution=_resolution(grid, comparisons),
+        confirmation=confirmation,
         unfinished=unfinished,
     )
-    return dataclasses.replace(findings, claims=claims(findings))
+
+
+def confirm(grid: Grid, *, unfinished: bool = False) -> Confirmation:
+    """Compares the first of some finalists with the others, from their fresh seeds alone.
+
+    Args:
+        grid: Of the finalists; the first point of it is the one that was selected.
+        unfinished: Whether seeds are still to come.
+    """
+    count = len(grid.configurations)
+    first = next((k for k, one in enumerate(grid.configurations) if grid.points[0] in one.points), None)
+    comparisons = compare(grid.goodness, LEVEL)
+    cannot = comparisons.cannot if count != 1 else ""
+    if first is None:
+        cannot = f"{grid.points[0].name} cannot be compared"
+    p_values = [math.nan] * count if first is None else comparisons.worse_than(first).tolist()
+    tested = goodness(grid.metric, grid.scores(grid.tested))
+    return Confirmation(
+        seeds=len(grid.seeds),
+        finalists=tuple(
+            Finalist(
+                name=grid.configurations[k].name,
+                score=shown_interval(mean_interval(grid.goodness[k], LEVEL), grid.metric),
+                tested=shown_interval(mean_interval(tested[k], LEVEL), grid.metric),
+                p_worse=p_values[k],
+                beaten=not cannot and k != first and p_values[k] < comparisons.limit,
+            )
+            for k in sorted(range(count), key=lambda k: k != first)
+        ),
+        provisional="the confirmation is not finished" if unfinished else comparisons.provisional,
+        cannot=cannot,
+    )
 
 
 def spent(looks: int) -> float:
@@ -133,58 +158,41 @@ def spent(looks: int) -> float:
     return 1 - (1 - LEVEL) / (looks * (looks + 1))
 
 
-def _entries(grid: Grid, comparisons: Comparisons, level: float) -> list[Entry]:
-    ranked = grid.ranked()
+def _entries(grid: Grid, comparisons: Comparisons, level: float) -> tuple[Entry, ...]:
     index = {id(configuration): k for k, configuration in enumerate(grid.configurations)}
-    order = [index[id(configuration)] for _, configuration in ranked]
+    ranked = [(rank, index[id(configuration)]) for rank, configuration in grid.ranked()]
     intervals = simultaneous_intervals(grid.goodness, level)
     ranks, tested = comparisons.ranks, grid.means(grid.tested)
-    costs = {
-        "train_time_s": np.array([configuration.mean(TIME) for configuration in grid.configurations]),
-        "parameters": np.array([configuration.parameters for configuration in grid.configurations]),
-    }
-    fronts = {cost: pareto_front(values, comparisons.means) for cost, values in costs.items()}
-    scores = grid.scores(grid.criterion)
-    return [
+    return tuple(
         Entry(
             rank=rank,
-            configuration=configuration,
+            configuration=grid.configurations[k],
             score=shown_interval(intervals[k], grid.metric),
-            scores=tuple(scores[k].tolist()),
-            behind=comparisons.difference(order[0], k),
+            behind=comparisons.difference(ranked[0][1], k),
             ranks=None if comparisons.cannot else (int(ranks[k, 0]), int(ranks[k, 1])),
             in_best_set=bool(comparisons.in_best_set[k]),
             p_worse=float(comparisons.p_worse[k]),
             tested=float(tested[k]),
-            on_front={cost: bool(front[k]) for cost, front in fronts.items()},
         )
-        for k, (rank, configuration) in zip(order, ranked, strict=True)
-    ]
+        for rank, k in ranked
+    )
 
 
-def _corrected(test: Interval, optimism: float) -> Interval:
-    """The test accuracy to expect, less what the choice has flattered it by; as it is where that is not known.
+def _corrected(test: Interval, optimism: float, metric: Metric) -> Interval:
+    """The score to expect on the test split, less what the choice has flattered it by, if that is known.
 
     That is an estimate itself, too large where one configuration is far above many others, so the interval reaches from
     the lower end with it to the upper end without it.
     """
     shift = optimism if math.isfinite(optimism) else 0.0
-    shifted = (test.low - shift, test.high, test.estimate - shift)
-    low, high, estimate = (min(max(x, 0.0), 1.0) for x in shifted)
-    if test.cannot:
-        low = high = math.nan
-    return dataclasses.replace(test, estimate=estimate, low=low, high=high, level=LEVEL)
+    low, high = (math.nan, math.nan) if test.cannot else (test.low - shift, test.high)
+    shifted = dataclasses.replace(test, estimate=test.estimate - shift, low=low, high=high, level=LEVEL)
+    return shown_interval(shifted, metric)
 
 
 def _effects(grid: Grid, level: float) -> FactorEffects:
-    names = [axis.name for axis in grid.axes]
-    rows = [
-        {**configuration.levels, "seed": seed, "score": score}
-        for configuration, scores in zip(grid.configurations, grid.goodness, strict=True)
-        for seed, score in zip(grid.seeds, scores, strict=True)
-    ]
-    frame = pd.DataFrame(rows, columns=[*names, "seed", "score"])
-    effects = factor_effects(frame, names, "score", "seed", level)
+    levels = [tuple(configuration.levels.values()) for configuration in grid.configurations]
+    effects = factor_effects(grid.goodness, levels, [axis.name for axis in grid.axes], level)
     if effects.cannot or not _flattered(grid):
         return effects
     return dataclasses.replace(
@@ -213,52 +221,44 @@ def _pairs(entries: Sequence[Entry], grid: Grid, comparisons: Comparisons) -> tu
     if len(entries) < 2:
         return ()
     named = {1: "second in the ranking"}
-    for axis in (one.name for one in grid.axes):
-        seen = {entries[0].configuration.levels[axis]}
+    for axis in grid.axes:
+        seen = {entries[0].configuration.levels[axis.name]}
         for place, entry in enumerate(entries[1:], start=1):
-            level = entry.configuration.levels[axis]
-            if level not in seen and len(seen) <= 8:
+            level = entry.configuration.levels[axis.name]
+            if level not in seen and len(seen) <= _MOST_PAIRS:
                 named.setdefault(place, f"first with {level}")
                 seen.add(level)
-    margin = grid.metric.margin
-    return tuple(
-        Pair(
-            entry=entries[place],
-            why=why,
-            equal=None
-            if margin is None or comparisons.cannot
-            else max(-entries[place].behind.low, entries[place].behind.high) < margin,
-        )
-        for place, why in sorted(named.items())
-    )
+    margin = None if comparisons.cannot else grid.metric.margin
+    pairs = []
+    for place, why in sorted(named.items()):
+        behind = entries[place].behind
+        equal = None if margin is None else max(-behind.low, behind.high) < margin
+        pairs.append(Pair(entry=entries[place], why=why, equal=equal))
+    return tuple(pairs)
 
 
 def _named(grid: Grid, pair: tuple[Point, Point], pairs: int, comparisons: Comparisons) -> Named:
-    found = [_place(grid, point) for point in pair]
-    names = (found[0][0], found[1][0])
-    places = [place for _, place in found]
-    cannot = next((f"{name} cannot be compared" for name, place in found if place is None), "")
-    if not cannot and places[0] == places[1]:
-        cannot = "the two gave identical numbers"
-    if cannot:
+    (first, one), (second, other) = (_place(grid, point) for point in pair)
+    names = (first, second)
+    if one is None or other is None:
+        cannot = f"{first if one is None else second} cannot be compared"
         return Named(names=names, pair=None, anyway=False, cannot=cannot)
-    one, other = places[0], places[1]
+    if one == other:
+        return Named(names=names, pair=None, anyway=False, cannot="the two gave identical numbers")
     test = named_pair(grid.goodness[one], grid.goodness[other], LEVEL, pairs=pairs)
     anyway = bool(comparisons.better[one, other] or comparisons.better[other, one])
     return Named(names=names, pair=test, anyway=anyway, cannot=test.cannot)
 
 
 def _baseline(grid: Grid, point: Point, comparisons: Comparisons) -> Baseline:
-    (name, place), limit = _place(grid, point), comparisons.limit
+    name, place = _place(grid, point)
     if place is None or comparisons.cannot:
         cannot = comparisons.cannot or f"{name} cannot be compared"
-        return Baseline(name=name, p_better={}, limit=limit, cannot=cannot)
-    others = {
-        configuration.name: float(p)
-        for k, (configuration, p) in enumerate(zip(grid.configurations, comparisons.better_than(place), strict=True))
-        if k != place
-    }
-    return Baseline(name=name, p_better=others, limit=limit, cannot="")
+        return Baseline(name=name, p_better={}, better=(), cannot=cannot)
+    p_values = zip(grid.configurations, comparisons.better_than(place).tolist(), strict=True)
+    p_better = {one.name: p for k, (one, p) in enumerate(p_values) if k != place}
+    better = tuple(other for other, p in p_better.items() if p < comparisons.limit)
+    return Baseline(name=name, p_better=p_better, better=better, cannot="")
 
 
 def _place(grid: Grid, point: Point) -> tuple[str, int | None]:
@@ -267,21 +267,3 @@ def _place(grid: Grid, point: Point) -> tuple[str, int | None]:
         if any(one.values == point for one in configuration.points):
             return configuration.name, k
     return next((one.name for one in grid.points if one.values == point), " ".join(map(str, point))), None
-
-
-def _resolution(grid: Grid, comparisons: Comparisons) -> Resolution:
-    margin, seeds = grid.metric.margin, len(grid.seeds)
-    variance, df = comparisons.error_variance, comparisons.df
-    cannot = comparisons.cannot or ("" if margin is not None else "nobody has said what difference matters")
-    if not cannot and comparisons.provisional:
-        cannot = comparisons.provisional
-    needed = None if cannot or margin is None else seeds_range(margin, variance, df, seeds, LEVEL)
-    if not cannot and needed is None:
-        cannot = "the spread between seeds is known too roughly, or is too large"
-    return Resolution(
-        seeds_now=seeds,
-        margin=margin,
-        detectable=math.nan if needed is None else detectable(math.sqrt(2 * variance), seeds),
-        seeds=needed,
-        cannot=cannot,
-    )

@@ -1,14 +1,27 @@
-"""What a report is made of, before it is HTML or Markdown: sections of paragraphs, tables and pictures.
+"""What a report is made of, and how that becomes one HTML page that needs nothing else, or Markdown for GitHub.
 
 Texts may have the marks of `sweep.tables` (`bold`, `code`, `link`), and are escaped by whoever shows them.
 """
 
+import base64
+import hashlib
+import html
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Any
 
 import pandas as pd
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
 from sweep.figures import Picture
+from sweep.tables import fence, markdown, marked_down, numeric_columns, plain, spans
+
+_MARKS = {"text": "", "verdict": "", "point": "- ", "note": "> ", "warning": "> **Note:** "}
+# A short table costs no scrolling, and people search a README for its numbers.
+_MOST_UNFOLDED = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,13 +86,10 @@ class Document:
     banner: str
     sections: tuple[Section, ...]
 
-    def tables(self) -> list[Table]:
-        """Every table, in order."""
-        return [block for section in self.sections for block in section.blocks if isinstance(block, Table)]
-
-    def pictures(self) -> list[Picture]:
-        """Every picture, in order."""
-        return [block.picture for section in self.sections for block in section.blocks if isinstance(block, Drawing)]
+    @property
+    def blocks(self) -> list[Block]:
+        """Every block, in order."""
+        return [block for section in self.sections for block in section.blocks]
 
 
 def section(name: str, title: str, blocks: Sequence[Block | None]) -> Section:
@@ -90,3 +100,54 @@ def section(name: str, title: str, blocks: Sequence[Block | None]) -> Section:
 def note(text: str) -> Paragraph | None:
     """Makes a note of a text, None of an empty one."""
     return Paragraph(text=text, kind="note") if text else None
+
+
+def warning(text: str) -> Paragraph | None:
+    """Makes a warning of a text, None of an empty one."""
+    return Paragraph(text=text, kind="warning") if text else None
+
+
+def page(document: Document) -> str:
+    """Gives the HTML text of a document; the template escapes whatever comes from it."""
+    text: str = _template().render(document=document, numeric_columns=numeric_columns, spans=spans)
+    return text
+
+
+def readme(document: Document) -> str:
+    """Gives the Markdown text of a document; pictures are at `figures/<name>.svg`."""
+    parts = [f"**{marked_down(document.banner)}**"] if document.banner else []
+    parts += [f"# {marked_down(document.title)}", marked_down(document.subtitle)]
+    for number, section in enumerate(document.sections, start=1):
+        parts += [f"## {number}. {section.title}", *map(_markdown, section.blocks)]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+@cache
+def _template() -> Any:
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["unbroken"] = lambda text: text.replace(" %", "\u00a0%")
+    environment.tests |= {
+        "paragraph": lambda block: isinstance(block, Paragraph),
+        "table": lambda block: isinstance(block, Table),
+        "drawing": lambda block: isinstance(block, Drawing),
+    }
+    folder = resources.files("sweep") / "templates"
+    css, script = ((folder / file).read_text(encoding="utf-8") for file in ("report.css", "report.js"))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment.globals |= {"css": Markup(css), "script": Markup(script), "script_hash": f"sha256-{digest}"}
+    return environment.from_string((folder / "report.html").read_text(encoding="utf-8"))
+
+
+def _markdown(block: Block) -> str:
+    if isinstance(block, Drawing):
+        title, caption = marked_down(block.picture.title), marked_down(plain(block.caption))
+        return f"![{title}](figures/{block.picture.name}.svg)\n\n*{caption}*"
+    if isinstance(block, Table):
+        text = markdown(block.shown)
+        if block.folded and len(block.shown) > _MOST_UNFOLDED:
+            return f"<details><summary>{html.escape(block.title)}</summary>\n\n{text}\n\n</details>"
+        return f"**{marked_down(block.title)}**\n\n{text}"
+    if block.kind == "code":
+        ticks = fence(block.text, 3)
+        return f"{ticks}toml\n{block.text}\n{ticks}"
+    return _MARKS[block.kind] + marked_down(block.text)

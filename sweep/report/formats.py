@@ -1,35 +1,12 @@
-"""Numbers as a reader sees them: accuracies in percent, differences in percentage points, "–" where there is none."""
+"""Numbers and lists as a reader sees them; how values of a metric are written is said by `sweep.metrics.Metric`."""
 
 import math
 from collections.abc import Iterable, Sequence
 
-from sweep.stats import Interval
+from sweep.metrics import NONE, Metric
 
-NONE = "–"
-
-
-def percent(share: float) -> str:
-    """Gives 0.98017 as "98.02"."""
-    return f"{100 * share:.2f}" if math.isfinite(share) else NONE
-
-
-def points(difference: float, *, signed: bool = False) -> str:
-    """Gives 0.0013 as "0.13", with a third decimal where it would be lost."""
-    if not math.isfinite(difference):
-        return NONE
-    value = 100 * difference
-    decimals = 3 if 0 < abs(value) < 0.0095 else 2
-    return f"{value:{'+' if signed else ''}.{decimals}f}".replace("-", "−")
-
-
-def percent_range(interval: Interval) -> str:
-    """Gives an interval as "97.18 to 97.85"."""
-    return f"{percent(interval.low)} to {percent(interval.high)}" if math.isfinite(interval.low) else NONE
-
-
-def points_range(low: float, high: float) -> str:
-    """Gives an interval of a difference as "−0.10 to 0.33"."""
-    return f"{points(low)} to {points(high)}" if math.isfinite(low) else NONE
+# Of what is counted here, not scored: grid points that diverged, variation that an axis explains.
+SHARE = Metric(name="share", unit="%", digits=2)
 
 
 def p_text(p_value: float) -> str:

@@ -1,9 +1,10 @@
-"""Section 9: where the numbers come from, and how to make any of them again."""
+"""Where the numbers come from, and how to make any of them again."""
 
 import json
 import re
 import shlex
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,89 +12,77 @@ import pandas as pd
 from sweep.axes import value_name
 from sweep.records import State
 from sweep.report.document import Block, Paragraph, Section, Table, note, section
+from sweep.report.findings import Analysis
 from sweep.report.formats import duration, numbered, several
 from sweep.table import TIME
 from sweep.tables import code
 
-_MOST_FAILURES = 20
+_MOST_FAILURES, _MOST_NAMED = 20, 6
 
 
-def provenance_section(records: State) -> Section:
+def provenance_section(analysis: Analysis) -> Section:
     """Command, sweep, versions, hardware, times, failures, and how to reproduce a number."""
-    manifest = records.manifest
-    rows = [
-        ("command", "; ".join(code(command) for command in manifest.commands)),
-        ("sweep", f"{manifest.sweep.name} on {manifest.dataset.name}, {several(manifest.sweep.epochs, 'epoch')}"),
-        ("seeds", _seeds(records)),
-        ("created", manifest.created),
-        ("commit", manifest.commit or "not run from a source tree"),
-        ("versions", _words(manifest.versions)),
-        ("hardware", _words(manifest.hardware)),
-        ("wall time", _wall_time(records)),
-        ("training time", _training_time(records)),
-        ("data set", f"{manifest.dataset.name}, SHA-256 {code(manifest.dataset.sha256)}"),
-        ("images", _sizes(records)),
-        ("values", manifest.dataset.values or "unknown"),
-        ("engine", ", ".join(sorted({trial.engine for trial in manifest.trials}))),
-        ("failures and retries", _failures(records)),
-        ("not bit-exact", _moved(records)),
-        ("diverged", _diverged(records)),
+    state, manifest = analysis.state, analysis.manifest
+    table = pd.DataFrame(_facts(state).items(), columns=["what", "value"])
+    blocks: list[Block | None] = [Table(name="provenance", title="Provenance", shown=table)]
+    if state.failed:
+        failed = pd.DataFrame(state.failed.items(), columns=["trial", "error"])
+        shown = failed.head(_MOST_FAILURES)
+        blocks.append(Table(name="failures", title="Failed trials", shown=shown, exact=failed))
+    if state.done:
+        again = code(shlex.join(["sweep", "verify", manifest.name, "--retrain", next(iter(state.done))]))
+        text = f"Any number can be made again: its trial is in {code('results.csv')}, and {again} trains that trial "
+        blocks.append(Paragraph(text=f"{text}anew and compares the bits."))
+    blocks += [
+        Paragraph(text="The sweep file, as launched:"),
+        Paragraph(text=_toml(manifest.sweep.tables()), kind="code"),
+        note("Times are measured and differ from run to run; no other number does on the same kind of machine."),
     ]
-    blocks: list[Block | None] = [
-        Table(name="provenance", title="Provenance", shown=pd.DataFrame(rows, columns=["what", "value"]))
-    ]
-    if records.failed:
-        failed = [{"trial": trial_id, "error": error} for trial_id, error in records.failed.items()]
-        blocks.append(
-            Table(
-                name="failures",
-                title="Failed trials",
-                shown=pd.DataFrame(failed[:_MOST_FAILURES]),
-                exact=pd.DataFrame(failed),
-            )
-        )
-    example = next(iter(records.done), None)
-    if example:
-        again = shlex.join(["sweep", "verify", manifest.name, "--retrain", example])
-        blocks.append(
-            Paragraph(
-                text=f"Any number can be made again: its trial is in {code('results.csv')}, and {code(again)} trains "
-                "that trial anew and compares the bits."
-            )
-        )
-    blocks.append(Paragraph(text="The sweep file, as launched:"))
-    blocks.append(Paragraph(text=_toml(manifest.sweep.tables()), kind="code"))
-    blocks.append(
-        note("Times are measured and differ from run to run; no other number does on the same kind of machine.")
-    )
     return section("provenance", "Provenance", blocks)
 
 
-def _seeds(records: State) -> str:
-    seeds = sorted({seed for trial in records.manifest.compared for seed in trial.seeds})
-    return numbered(seeds)
+def _facts(state: State) -> dict[str, str]:
+    manifest, dataset, records = state.manifest, state.manifest.dataset, state.done.values()
+    times = [time for record in records for time in record.final(TIME)]
+    sizes = {"train": dataset.train_size, "validate": dataset.validation_size, "test": dataset.test_size}
+    moved = [code(trial_id) for trial_id, record in state.done.items() if not record.bit_exact(manifest)]
+    lost = [f"{one.trial_id} seed {each.seed}" for one in records for each in one.replicates if each.diverged]
+    more = f" and {len(moved) - _MOST_NAMED} more" if len(moved) > _MOST_NAMED else ""
+    elsewhere = f"{several(len(moved), 'trial')} on other hardware or versions: {', '.join(moved[:_MOST_NAMED])}{more}"
+    named = f"{', '.join(lost[:_MOST_NAMED])}{' …' * (len(lost) > _MOST_NAMED)}"
+    return {
+        "command": "; ".join(code(command) for command in manifest.commands),
+        "sweep": f"{manifest.sweep.name} on {dataset.name}, {several(manifest.sweep.epochs, 'epoch')}",
+        "seeds": numbered(sorted({seed for trial in manifest.compared for seed in trial.seeds})),
+        "created": manifest.created,
+        "commit": manifest.commit or "not run from a source tree",
+        "versions": _words(manifest.versions),
+        "hardware": _words(manifest.hardware),
+        "wall time": _wall_time(state),
+        "training time": f"{duration(sum(times))} for {several(len(times), 'model')}, one after the other",
+        "data set": f"{dataset.name}, SHA-256 {code(dataset.sha256)}",
+        "images": ", ".join(f"{size:,} to {purpose}" for purpose, size in sizes.items()),
+        "values": dataset.values or "unknown",
+        "engine": ", ".join(sorted({trial.engine for trial in manifest.trials})),
+        "failures and retries": _failures(state),
+        "not bit-exact": elsewhere if moved else "none: every trial ran where the manifest says",
+        "diverged": f"{several(len(lost), 'replicate')}: {named}" if lost else "none",
+    }
 
 
-def _words(values: Any) -> str:
+def _words(values: Mapping[str, Any]) -> str:
     def word(value: Any) -> str:
-        if isinstance(value, list | tuple):
-            return ", ".join(map(str, value)) or "none"
-        return value_name(value)
+        return ", ".join(map(str, value)) or "none" if isinstance(value, list | tuple) else value_name(value)
 
-    return (
-        "; ".join(f"{name.replace('_gb', ' (GB)').replace('_', ' ')} {word(value)}" for name, value in values.items())
-        or "unknown"
-    )
+    names = {name: name.replace("_gb", " (GB)").replace("_", " ") for name in values}
+    return "; ".join(f"{names[name]} {word(value)}" for name, value in values.items()) or "unknown"
 
 
-def _wall_time(records: State) -> str:
+def _wall_time(state: State) -> str:
     """Sum over the runs that said how long they took; events are notes, so there may be none."""
-    times = [
-        event["wall_time_s"]
-        for event in records.events
-        if event.get("event") == "run_finished" and isinstance(event.get("wall_time_s"), int | float)
-    ]
-    started = sum(event.get("event") == "run_started" for event in records.events)
+    said = [event.get("wall_time_s") for event in state.events if event.get("event") == "run_finished"]
+    times = [time for time in said if isinstance(time, int | float)]
+    started = sum(event.get("event") == "run_started" for event in state.events)
     if not times:
         return "unknown"
     runs = f" in {several(len(times), 'run')}" if max(started, len(times)) > 1 else ""
@@ -101,49 +90,16 @@ def _wall_time(records: State) -> str:
     return f"{duration(sum(times))}{runs}{unknown}"
 
 
-def _training_time(records: State) -> str:
-    times = [time for record in records.done.values() for time in record.final(TIME)]
-    return f"{duration(sum(times))} for {several(len(times), 'model')}, one after the other"
-
-
-def _sizes(records: State) -> str:
-    dataset = records.manifest.dataset
-    return f"{dataset.train_size:,} to train, {dataset.validation_size:,} to validate, {dataset.test_size:,} to test"
-
-
-def _failures(records: State) -> str:
-    counts = Counter(str(event.get("event")) for event in records.events)
-    parts = [f"{len(records.failed)} of {several(len(records.manifest.trials), 'trial')} failed in the end"]
-    for event, words in (
-        ("trial_failed", "failure"),
-        ("trial_retried", "retry"),
-        ("checkpoint_corrupt", "damaged checkpoint"),
-    ):
-        if counts[event]:
-            parts.append(f"{counts[event]} {words}" + ("" if counts[event] == 1 else "s").replace("ys", "ies"))
-    return "; ".join(parts).replace("retrys", "retries")
-
-
-def _moved(records: State) -> str:
-    moved = [trial_id for trial_id, record in records.done.items() if not record.bit_exact(records.manifest)]
-    if not moved:
-        return "none: every trial ran where the manifest says"
-    names = ", ".join(code(trial_id) for trial_id in moved[:6]) + (
-        f" and {len(moved) - 6} more" if len(moved) > 6 else ""
-    )
-    return f"{several(len(moved), 'trial')} on other hardware or versions: {names}"
-
-
-def _diverged(records: State) -> str:
-    lost = [
-        f"{trial_id} seed {replicate.seed}"
-        for trial_id, record in records.done.items()
-        for replicate in record.replicates
-        if replicate.diverged
-    ]
-    return (
-        f"{several(len(lost), 'replicate')}: {', '.join(lost[:6])}{' …' if len(lost) > 6 else ''}" if lost else "none"
-    )
+def _failures(state: State) -> str:
+    counts = Counter(str(event.get("event")) for event in state.events)
+    kinds = {
+        "trial_failed": ("failure", "failures"),
+        "trial_retried": ("retry", "retries"),
+        "checkpoint_corrupt": ("damaged checkpoint", "damaged checkpoints"),
+    }
+    parts = [f"{len(state.failed)} of {several(len(state.manifest.trials), 'trial')} failed in the end"]
+    parts += [f"{counts[event]} {words[counts[event] > 1]}" for event, words in kinds.items() if counts[event]]
+    return "; ".join(parts)
 
 
 def _toml(tables: dict[str, Any]) -> str:

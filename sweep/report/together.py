@@ -2,18 +2,19 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
 
-from sweep.axes import value_name
+from sweep.axes import Point, value_name
 from sweep.config import AXES
 from sweep.figures import critical_difference_diagram
-from sweep.report.document import Block, Document, Drawing, Paragraph, Section, Table, note, section
+from sweep.metrics import NONE
+from sweep.report.document import Block, Document, Drawing, Paragraph, Section, Table, note, section, warning
+from sweep.report.effects import span_cells, spans_table
 from sweep.report.findings import MOST_SHOWN, Analysis
-from sweep.report.formats import NONE, listed, p_equals, percent, points, points_range, several
+from sweep.report.formats import listed, p_equals, several
 from sweep.report.verdict import incomplete, verdict
 from sweep.stats import critical_difference
 from sweep.table import Configuration, goodness
@@ -36,106 +37,82 @@ def _verdicts(analyses: Mapping[str, Analysis]) -> Section:
     for name, analysis in analyses.items():
         page = link(name, f"{quote(name)}/report.html")
         blocks.append(Paragraph(text=f"{page}, on {analysis.manifest.dataset.name}:"))
-        blocks.append(Paragraph(text=" ".join(sentence.text for sentence in verdict(analysis)), kind="verdict"))
+        blocks.append(Paragraph(text=" ".join(verdict(analysis).values()), kind="verdict"))
     return section("verdict", "Verdicts", blocks)
 
 
 def _scores(analyses: Mapping[str, Analysis]) -> Section:
     """One row per grid point, in the order of the first experiment's ranking."""
     axes = _axes(analyses.values())
-    rows: dict[tuple[Any, ...], dict[str, str]] = {}
-    numbers: dict[tuple[Any, ...], dict[str, float]] = {}
+    rows: dict[Point, dict[str, str]] = {}
+    numbers: dict[Point, dict[str, float]] = {}
     for name, analysis in analyses.items():
+        metric, criterion, tested = analysis.metric, analysis.criterion, analysis.grid.tested
         for entry in analysis.entries:
-            for trial_point in _values(analysis, entry.configuration, axes):
-                row = rows.setdefault(trial_point, {})
-                test = entry.tested
-                row[f"{name}: {analysis.criterion} (%)"] = f"{percent(entry.score.estimate)} ({entry.rank})"
-                row[f"{name}: test accuracy (%)"] = percent(test)
-                numbers.setdefault(trial_point, {}).update(
-                    {
-                        f"{name}_rank": entry.rank,
-                        f"{name}_{analysis.grid.criterion.column}_mean": entry.score.estimate,
-                        f"{name}_{analysis.grid.tested.column}_mean": test,
-                    }
-                )
-    levels = {values: {axis: value_name(value) for axis, value in zip(axes, values, strict=True)} for values in rows}
-    shown = pd.DataFrame(levels[values] | row for values, row in rows.items()).fillna(NONE)
-    exact = pd.DataFrame(levels[values] | row for values, row in numbers.items())
-    more = (
-        f"The first {MOST_SHOWN} of {len(shown)}; all are in {code('tables/side-by-side.csv')}."
-        if len(shown) > MOST_SHOWN
-        else ""
-    )
-    return section(
-        "scores",
-        "Scores side by side",
-        [
-            note(
-                "In brackets the rank by the experiment's own criterion; twins and equal means share it. Test accuracy "
-                "took no part. " + more
-            ),
-            Table(
-                name="side-by-side",
-                title="Scores side by side",
-                shown=shown.head(MOST_SHOWN),
-                exact=exact,
-                searchable=True,
-            ),
-        ],
-    )
+            cells = {
+                f"{name}: {criterion.title}{metric.heading}": f"{metric.text(entry.score.estimate)} ({entry.rank})",
+                f"{name}: {tested.title}{metric.heading}": metric.text(entry.tested),
+            }
+            exact = {
+                f"{name}_rank": entry.rank,
+                f"{name}_{criterion.column}_mean": entry.score.estimate,
+                f"{name}_{tested.column}_mean": entry.tested,
+            }
+            for point in _values(analysis, entry.configuration, axes):
+                rows.setdefault(point, {axis: value_name(v) for axis, v in zip(axes, point, strict=True)}).update(cells)
+                numbers.setdefault(point, {}).update(exact)
+    shown = pd.DataFrame(rows.values()).fillna(NONE)
+    exact_rows = [{axis: rows[point][axis] for axis in axes} | numbers[point] for point in rows]
+    tested_titles = listed(dict.fromkeys(analysis.grid.tested.title for analysis in analyses.values())).capitalize()
+    what = "In brackets the rank by the experiment's own criterion; twins and equal means share it."
+    cut = f" The first {MOST_SHOWN} of {len(shown)}; all are in {code('tables/side-by-side.csv')}."
+    blocks = [
+        note(f"{what} {tested_titles} took no part.{cut if len(shown) > MOST_SHOWN else ''}"),
+        Table(
+            name="side-by-side",
+            title="Scores side by side",
+            shown=shown.head(MOST_SHOWN),
+            exact=pd.DataFrame(exact_rows),
+            searchable=True,
+        ),
+    ]
+    return section("scores", "Scores side by side", blocks)
 
 
 def _effects(analyses: Mapping[str, Analysis]) -> Section:
-    rows = []
-    for name, analysis in analyses.items():
-        for term in analysis.effects.effects:
-            if term.span is None:
-                continue
-            ordered = sorted(term.levels, key=lambda one: one.effect.estimate)
-            rows.append(
-                {
-                    "experiment": name,
-                    "data set": analysis.manifest.dataset.name,
-                    "axis": term.factors[0],
-                    "from": str(ordered[0].levels[0]),
-                    "to": str(ordered[-1].levels[0]),
-                    "difference (points)": points(term.span.estimate),
-                    "95 % interval": points_range(term.span.low, term.span.high),
-                }
-            )
-    table = Table(name="effects", title="Largest difference between two levels of an axis", shown=pd.DataFrame(rows))
-    empty = Paragraph(text="No experiment has an axis whose effect can be shown.", kind="warning")
-    return section("effects", "Effects side by side", [table if rows else empty])
+    rows = [
+        {"experiment": name, "data set": analysis.manifest.dataset.name}
+        | span_cells(analysis, one, [str(level) for level in one.ends])
+        for name, analysis in analyses.items()
+        for one in analysis.of_axes
+    ]
+    empty = warning("No experiment has an axis whose effect can be shown.")
+    return section("effects", "Effects side by side", [spans_table(rows) if rows else empty])
 
 
 def _ranks(analyses: Sequence[Analysis]) -> Section:
     """Friedman's test and Nemenyi's critical difference over data sets, one score per data set."""
     axes = _axes(analyses)
     one_each = [analysis for analysis in analyses if analysis.entries]
+    title = "Ranks over data sets"
     if reason := _unlike(one_each):
-        text = f"Ranks over data sets are not compared: {reason}."
-        return section("ranks", "Ranks over data sets", [Paragraph(text=text, kind="note")])
+        return section("ranks", title, [note(f"{title} are not compared: {reason}.")])
     means = []
     for analysis in one_each:
-        means.append(
-            {
-                values: float(goodness(analysis.metric, np.array(entry.score.estimate)))
-                for entry in analysis.entries
-                for values in _values(analysis, entry.configuration, axes)
-            }
-        )
-    first = one_each[0].entries if one_each else ()
+        estimates = np.array([entry.score.estimate for entry in analysis.entries])
+        scores = goodness(analysis.metric, estimates).tolist()
+        points = [_values(analysis, entry.configuration, axes) for entry in analysis.entries]
+        means.append({point: score for some, score in zip(points, scores, strict=True) for point in some})
     # Twins of the first experiment enter once, under their joint name.
-    kept = [(entry, _values(one_each[0], entry.configuration, axes)[0]) for entry in first]
-    kept = [(entry, values) for entry, values in kept if all(values in table for table in means)]
-    scores = np.array([[table[values] for _, values in kept] for table in means]).reshape(len(means), len(kept))
-    outcome = critical_difference(scores)
+    first = one_each[0].entries if one_each else ()
+    kept = [(entry.name, _values(one_each[0], entry.configuration, axes)[0]) for entry in first]
+    kept = [(name, point) for name, point in kept if all(point in table for table in means)]
+    matrix = np.array([[table[point] for _, point in kept] for table in means]).reshape(len(means), len(kept))
+    outcome = critical_difference(matrix)
     if outcome.cannot:
-        text = f"Ranks over data sets are not compared ({outcome.cannot})."
-        return section("ranks", "Ranks over data sets", [Paragraph(text=text, kind="note")])
+        return section("ranks", title, [note(f"{title} are not compared ({outcome.cannot}).")])
     picture = critical_difference_diagram(
-        [entry.name for entry, _ in kept], outcome.average_ranks.tolist(), outcome.groups, outcome.difference
+        [name for name, _ in kept], outcome.average_ranks.tolist(), outcome.groups, outcome.difference
     )
     text = (
         f"{several(len(kept), 'configuration')} on {several(outcome.n_blocks, 'data set')}: Friedman's test that any "
@@ -143,21 +120,19 @@ def _ranks(analyses: Sequence[Analysis]) -> Section:
         "(Nemenyi, 95 % confidence for all pairs together)."
     )
     caption = "Average rank of each configuration; configurations beside one bar are not told apart."
-    return section("ranks", "Ranks over data sets", [Paragraph(text=text), Drawing(picture=picture, caption=caption)])
+    return section("ranks", title, [Paragraph(text=text), Drawing(picture=picture, caption=caption)])
 
 
 def _unlike(analyses: Sequence[Analysis]) -> str:
     """Why experiments cannot be the blocks of one test: each needs a data set of its own and all else alike."""
     data = Counter(analysis.manifest.dataset.sha256 for analysis in analyses)
-    if data and max(data.values()) > 1:
-        twice = [analysis.manifest.name for analysis in analyses if data[analysis.manifest.dataset.sha256] > 1]
+    twice = [analysis.manifest.name for analysis in analyses if data[analysis.manifest.dataset.sha256] > 1]
+    if twice:
         return f"{listed(twice)} have the same data, so they are no independent blocks"
+    epochs = {trial.epochs for analysis in analyses for trial in analysis.manifest.trials}
     for what, values in (
-        ("are selected by different scores", {analysis.criterion for analysis in analyses}),
-        (
-            "were trained for different numbers of epochs",
-            {trial.epochs for a in analyses for trial in a.manifest.trials},
-        ),
+        ("are selected by different scores", {analysis.criterion.title for analysis in analyses}),
+        ("were trained for different numbers of epochs", epochs),
     ):
         if len(values) > 1:
             return f"the experiments {what} ({listed(sorted(map(str, values)))})"
@@ -169,12 +144,9 @@ def _axes(analyses: Iterable[Analysis]) -> list[str]:
     return [axis for axis in AXES if axis in used]
 
 
-def _values(analysis: Analysis, configuration: Configuration, axes: Sequence[str]) -> list[tuple[Any, ...]]:
+def _values(analysis: Analysis, configuration: Configuration, axes: Sequence[str]) -> list[Point]:
     """Values of `axes` at each grid point of a configuration; an axis that does not vary has one value for all."""
     manifest = analysis.manifest
     fixed = dict(zip((axis.name for axis in manifest.axes), manifest.trials[0].point, strict=True))
-    varied = [axis.name for axis in analysis.grid.axes]
-    return [
-        tuple({**fixed, **dict(zip(varied, point.values, strict=True))}[axis] for axis in axes)
-        for point in configuration.points
-    ]
+    points = [fixed | {level.axis: level.values[0] for level in point.levels} for point in configuration.points]
+    return [tuple(point[axis] for axis in axes) for point in points]

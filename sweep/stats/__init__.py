@@ -1,41 +1,36 @@
 """What a set of scores supports, and what it does not: pure functions from arrays to results.
 
-Nothing here reads a file, draws a picture or keeps state; `torch`, `ray` and the rest of `sweep` are not
-imported, and randomness comes from the generator a caller passes.
+Nothing here imports `torch`, `ray` or the rest of `sweep`; randomness comes from the generator a caller passes.
 
-Axis letters: K configurations (grid points), S seeds, N images, B blocks (data sets). A score matrix `[K, S]`
-holds one number per configuration and seed, accuracies in [0, 1]; a value that is NaN or infinite is missing.
+Axis letters: K configurations, S seeds, N images, B blocks (data sets). A score matrix `[K, S]` holds one number per
+configuration and seed; larger is better, always; NaN or infinite is missing, for reasons that have nothing to do with
+the score. Configurations with identical numbers are one piece of evidence: give one of each group.
 
-Every result carries `cannot`: empty, or one sentence that says what these data cannot tell and why. Few
-seeds, no spread and missing trials are answers, not errors; `ValueError` is for arguments that make no sense.
-Scores are larger-is-better throughout: whoever has a metric to minimise turns its sign first. Configurations with
-identical numbers are one piece of evidence: give one of each group.
+Every result carries `cannot`: empty, or why these data cannot tell. Few seeds, no spread and missing trials are
+answers, not errors; `ValueError` is for arguments that make no sense: another shape, a `level` that is not in (0, 1).
 """
 
-from sweep.stats.anytime import NamedPair, named_pair
 from sweep.stats.blocks import BlockedFit, blocked_fit
 from sweep.stats.comparisons import Comparisons, compare
-from sweep.stats.crossed import crossed_bootstrap
-from sweep.stats.crossings import Crossing
-from sweep.stats.effects import LevelEffect, TermEffects
-from sweep.stats.factors import AnovaRow, FactorEffects, factor_effects
-from sweep.stats.holm import holm
-from sweep.stats.intervals import Interval, mean_interval, prediction_interval
-from sweep.stats.pareto import pareto_front
-from sweep.stats.power import detectable, seeds_range
-from sweep.stats.ranks import CriticalDifference, critical_difference
-from sweep.stats.shares import chance_of_at_least, share_interval
+from sweep.stats.design import TermEffects
+from sweep.stats.factors import FactorEffects, factor_effects
+from sweep.stats.intervals import (
+    Interval,
+    chance_of_at_least,
+    crossed_bootstrap,
+    mean_interval,
+    prediction_interval,
+    share_interval,
+)
+from sweep.stats.pairs import NamedPair, detectable, named_pair, seeds_range
+from sweep.stats.ranks import critical_difference, pareto_front
 from sweep.stats.winner import Winner, selected, simultaneous_intervals
 
 __all__ = [
-    "AnovaRow",
     "BlockedFit",
     "Comparisons",
-    "CriticalDifference",
-    "Crossing",
     "FactorEffects",
     "Interval",
-    "LevelEffect",
     "NamedPair",
     "TermEffects",
     "Winner",
@@ -46,7 +41,6 @@ __all__ = [
     "crossed_bootstrap",
     "detectable",
     "factor_effects",
-    "holm",
     "mean_interval",
     "named_pair",
     "pareto_front",

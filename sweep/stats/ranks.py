@@ -1,4 +1,4 @@
-"""Configurations over several data sets, compared by rank.
+"""Configurations put in order: by rank over several data sets, and by score and cost at once.
 
 Axis letters: B blocks (data sets), K configurations.
 """
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.stats.distributions import Floats, spread_quantile
 from sweep.stats.intervals import check_level, counted
-from sweep.stats.spread import spread_quantile
 
 _FEWEST_BLOCKS = 5
 
@@ -19,37 +19,23 @@ _FEWEST_BLOCKS = 5
 class CriticalDifference:
     """What a critical-difference diagram shows.
 
-    Attributes:
-        average_ranks: `[K]`, 1 is best, ties share their average.
-        difference: two average ranks further apart than this differ (Nemenyi); NaN when `cannot` is set.
-        groups: maximal runs, best first, of two or more configurations that do not differ.
-        statistic: Friedman's chi-squared, corrected for ties.
-        p_value: its p-value: whether any configuration differs. When it is not small the groups mean nothing.
-        n_blocks: complete blocks used.
-        left_out_blocks: indices of blocks with a missing score.
-        level: confidence of the family of pairs.
-        cannot: why nothing can be compared; empty when it can.
+    Average ranks `[K]`, of which 1 is best and ties share theirs, differ where they are further apart than `difference`
+    (Nemenyi). `groups` are maximal runs, best first, of two or more that do not differ; they mean nothing when the
+    `p_value` of Friedman's test, of no difference at all, is not small. `n_blocks` are the complete blocks.
     """
 
-    average_ranks: NDArray[np.float64]
+    average_ranks: Floats
     difference: float
     groups: tuple[tuple[int, ...], ...]
-    statistic: float
     p_value: float
     n_blocks: int
-    left_out_blocks: tuple[int, ...]
-    level: float
     cannot: str
 
 
-def critical_difference(scores: NDArray[np.float64], level: float = 0.95) -> CriticalDifference:
+def critical_difference(scores: Floats, level: float = 0.95) -> CriticalDifference:
     """Friedman's test and Nemenyi's critical difference for scores `[B, K]`, one per block and configuration.
 
-    Blocks with a missing score are left out; fewer than five complete ones are refused, for ranks of so few
-    can hardly differ. Assumes independent blocks, so one score per data set and not one per seed.
-
-    Raises:
-        ValueError: if `scores` is not `[B, K]` or `level` not in (0, 1).
+    Blocks with a missing score are left out. Assumes independent ones: one score per data set, not one per seed.
 
     Source: Demsar (2006), Journal of Machine Learning Research 7; `scipy.stats.friedmanchisquare`.
     """
@@ -60,45 +46,45 @@ def critical_difference(scores: NDArray[np.float64], level: float = 0.95) -> Cri
     table = np.asarray(scores, dtype=np.float64)
     if table.ndim != 2:
         raise ValueError(f"scores has shape {table.shape}; give [blocks, configurations]")
-    complete = np.isfinite(table).all(axis=1)
-    left_out = tuple(np.flatnonzero(~complete).tolist())
-    table = table[complete]
+    table = table[np.isfinite(table).all(axis=1)]
     blocks, k = table.shape
     ranks = stats.rankdata(-table, axis=1) if table.size else table
-    cannot = ""
+    average_ranks = ranks.mean(axis=0) if blocks else np.full(k, math.nan)
+    cannot, difference, p_value = "", math.nan, math.nan
+    groups: tuple[tuple[int, ...], ...] = ()
     if k < 3:
         cannot = f"{counted(k, 'configuration')}: ranks need three or more, a pair has its own test"
     elif blocks < _FEWEST_BLOCKS:
         cannot = f"{counted(blocks, 'complete block')}: ranks need {_FEWEST_BLOCKS} or more to differ"
     elif (np.ptp(ranks, axis=1) == 0).all():
         cannot = "all configurations tie in every block"
-    average_ranks = ranks.mean(axis=0) if blocks else np.full(k, math.nan)
-    difference = statistic = p_value = math.nan
-    groups: tuple[tuple[int, ...], ...] = ()
-    if not cannot:
-        statistic, p_value = (float(number) for number in stats.friedmanchisquare(*table.T))
+    else:
+        p_value = float(stats.friedmanchisquare(*table.T).pvalue)
         standard_error = math.sqrt(k * (k + 1) / (12 * blocks))
         difference = spread_quantile(level, tied=k, count=k, df=math.inf) * standard_error
-        groups = _runs(average_ranks, difference)
+        order = np.argsort(average_ranks, kind="stable")
+        ends = np.searchsorted(average_ranks[order], average_ranks[order] + difference, side="right").tolist()
+        runs = [(start, end) for start, end in enumerate(ends) if end - start > 1 and end not in ends[:start]]
+        groups = tuple(tuple(order[start:end].tolist()) for start, end in runs)
     return CriticalDifference(
         average_ranks=average_ranks,
         difference=difference,
         groups=groups,
-        statistic=statistic,
         p_value=p_value,
         n_blocks=blocks,
-        left_out_blocks=left_out,
-        level=level,
         cannot=cannot,
     )
 
 
-def _runs(average_ranks: NDArray[np.float64], difference: float) -> tuple[tuple[int, ...], ...]:
-    order = np.argsort(average_ranks, kind="stable")
-    ordered = average_ranks[order]
-    ends = np.searchsorted(ordered, ordered + difference, side="right")
-    runs = []
-    for start, end in enumerate(ends):
-        if end - start > 1 and (start == 0 or end > ends[start - 1]):
-            runs.append(tuple(order[start:end].tolist()))
-    return tuple(runs)
+def pareto_front(cost: Floats, score: Floats) -> NDArray[np.bool_]:
+    """Whether each of K configurations is on the front: no other is as good on both and better on one.
+
+    `cost` (smaller is better) and `score` (larger is better) are `[K]`, in any unit, and taken as exact. Equal ones are
+    on it together; one with a missing value is not on it.
+    """
+    cost, score = np.asarray(cost, dtype=np.float64), np.asarray(score, dtype=np.float64)
+    if cost.ndim != 1 or cost.shape != score.shape:
+        raise ValueError(f"shapes {cost.shape} and {score.shape}; give two [configurations] of one length")
+    no_dearer, no_worse = cost <= cost[:, None], score >= score[:, None]
+    beaten = (no_dearer & no_worse & ((cost < cost[:, None]) | (score > score[:, None]))).any(axis=1)
+    return ~np.isnan(cost) & ~np.isnan(score) & ~beaten

@@ -1,9 +1,5 @@
 """Whole files under a storage path, written atomically: the only room that touches it.
 
-    base.py     five methods that a back end has, and all else that a storage can do, written once over them
-    local.py    a folder of a file system that all who use it share
-    s3.py       a prefix of a bucket in an S3 object store
-
 Imports neither torch nor ray; pyarrow only when a bucket is used.
 """
 
@@ -18,8 +14,7 @@ from sweep.storage.local import LocalStorage
 def open_storage(root: str | os.PathLike[str]) -> Storage:
     """The storage of a path or a URI `s3://bucket/prefix`; nothing is read or written yet.
 
-    Raises:
-        StorageError: for another kind of URI, or one with credentials or options that it cannot have.
+    StorageError for another kind of URI, or one with credentials or options that it cannot have.
     """
     text = os.fspath(root)
     if not text or "\0" in text:

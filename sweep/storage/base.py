@@ -1,7 +1,7 @@
 """What a storage can do: five methods that each back end has, and all else, written once over these.
 
-A new back end is one class with the five, and its line in `open_storage`. What it can do better in its own way (a
-true renaming, all files below a folder at one request) it may override.
+A new back end is one class with the five, and its line in `open_storage`; it may override what it can do better (a
+true renaming, all files below a folder at one request).
 """
 
 import contextlib
@@ -17,8 +17,7 @@ from typing import Self
 
 from sweep.errors import StorageError
 
-# What names of files that are only half written, or only a probe, begin with.
-TEMPORARY = ".tmp-"
+TEMPORARY = ".tmp-"  # what names of files that are only half written, or only a probe, begin with
 # No writer that cannot be seen from here takes this long over one file; the clocks of hosts may differ by less.
 ABANDONED_AFTER_S = 3600.0
 
@@ -27,14 +26,12 @@ _FULL_BYTES = 64 * 1024
 
 
 class Storage(ABC):
-    """Files that are read and written whole.
+    """Files that are read and written whole, by paths relative to the root, with forward slashes.
 
-    Paths given to its methods are relative to the root, with forward slashes. `str` gives the path or URI of the
-    root, with which `open_storage` opens it again, in another process or on another host.
+    `str` gives the path or URI of the root, with which another process or host opens it again.
     """
 
-    # Whether the storage itself makes sure that what is read is what was written.
-    keeps_checksums = False
+    keeps_checksums = False  # whether the storage itself makes sure that what is read is what was written
 
     def __init__(self, root: str) -> None:
         self._root = root
@@ -162,9 +159,8 @@ class Storage(ABC):
 class _Segments:
     """Lines that one writer adds to one file, where nothing can be appended: held for seconds, then whole files.
 
-    A segment is written anew with each flush until it is full, so what is written grows with the number of lines and
-    the time that passes, never with their product. Those of `events.jsonl` are called
-    `events-<when the writer began>-<writer>-<number>.jsonl`; no two writers share one.
+    A segment is written anew until it is full: what is written never grows with the product of lines and time. Those
+    of `events.jsonl` are called `events-<when the writer began>-<writer>-<number>.jsonl`.
     """
 
     def __init__(self, path: str, write: Callable[[str, bytes], None]) -> None:

@@ -36,9 +36,6 @@ _REMEDIES = {
     errno.EMFILE: f"too many files are open; raise the limit with ulimit -n, {_AGAIN}",
 }
 
-# What file systems say that flush the names in a folder by themselves, or never.
-_FOLDERS_CANNOT_BE_FLUSHED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
-
 
 class LocalStorage(Storage):
     """A folder whose files are read and written whole."""
@@ -70,26 +67,22 @@ class LocalStorage(Storage):
 
         On one without hard links, which has no other way to do both at once, a reader may see half of it for a moment.
         """
-        with self._written(path, content) as (temporary, target):
+        with self._written(path, content) as (temporary, target), contextlib.suppress(FileExistsError):
             try:
                 os.link(temporary, target)
             except FileExistsError:
-                return False
+                raise
             except OSError:
-                try:
-                    _write_flushed(target, content)
-                except FileExistsError:
-                    return False
+                _write_flushed(target, content)
             return True
+        return False
 
     def entries(self, path: str) -> Iterable[str]:
         """The names in a folder; a link counts as a file, whatever it leads to."""
-        with _explained(self.root / path):
-            try:
-                with os.scandir(self.root / path) as found:
-                    return [f"{one.name}/" if one.is_dir(follow_symlinks=False) else one.name for one in found]
-            except FileNotFoundError:
-                return []
+        place = self.root / path
+        with _explained(place), contextlib.suppress(FileNotFoundError), os.scandir(place) as found:
+            return [f"{one.name}/" if one.is_dir(follow_symlinks=False) else one.name for one in found]
+        return []
 
     def delete(self, path: str) -> None:
         """Removes a file."""
@@ -188,7 +181,8 @@ def _flush_folder(folder: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in _FOLDERS_CANNOT_BE_FLUSHED:
+        # What file systems say that flush the names in a folder by themselves, or never.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
             raise
     finally:
         os.close(descriptor)

@@ -6,11 +6,8 @@ What differs from a folder, because an object store offers less through pyarrow 
   `_SETTLE_S` of each other the last one wins, and the others notice. A writer held up for longer between its look and
   its put may win late; the lock's heartbeat then tells the first holder. Two writers of a trial write the same numbers.
 - pyarrow leaves an empty object `folder/` where it deletes a file, as "Create folder" in a console does.
-- An upload of more than 10 MB that is killed leaves invisible parts; a lifecycle rule of the bucket removes them.
 
-Credentials come from where S3 clients take them, and are never part of a storage path, which is written down. The
-address of a store that is not Amazon's comes from the URI (`?endpoint_override=`), `AWS_ENDPOINT_URL_S3`,
-`AWS_ENDPOINT_URL`, or the profile.
+Credentials come from where S3 clients take them, and are never part of a storage path, which is written down.
 """
 
 import configparser
@@ -32,9 +29,8 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 from sweep.errors import StorageError
 from sweep.storage.base import ABANDONED_AFTER_S, TEMPORARY, Storage
 
-PATIENCE_S = 60.0
-# For an address where nothing has ever answered, and for a store that has just been given up.
-IMPATIENCE_S = 10.0
+# The second for an address where nothing has ever answered, and for a store that has just been given up.
+PATIENCE_S, IMPATIENCE_S = 60.0, 10.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _SETTLE_S = 0.2, 8.0, 1.0
 _CONNECT_TIMEOUT_S, _SILENCE_TIMEOUT_S = 5.0, 10.0
 
@@ -64,14 +60,7 @@ _JITTER = random.Random()
 
 
 class ObjectStorage(Storage):
-    """The objects below a prefix of a bucket.
-
-    Args:
-        uri: `s3://bucket/prefix?options`.
-
-    Raises:
-        StorageError: if it names no bucket, or has credentials or unknown options; these are not repeated.
-    """
+    """The objects below a prefix of a bucket, given as `s3://bucket/prefix?options`."""
 
     keeps_checksums = True
 
@@ -86,8 +75,7 @@ class ObjectStorage(Storage):
 
     def read(self, path: str) -> bytes:
         """An object's content."""
-        content: bytes = self._ask(self._at(path), lambda filesystem, key: filesystem.open_input_file(key).read())
-        return content
+        return bytes(self._ask(self._at(path), lambda filesystem, key: filesystem.open_input_file(key).read()))
 
     def write(self, path: str, content: bytes) -> None:
         """Writes an object by one atomic put."""
@@ -150,27 +138,21 @@ class ObjectStorage(Storage):
                     # What another writer puts there within these milliseconds goes too: it has no experiment there yet.
                     self._ask(prefix, lambda filesystem, key: filesystem.delete_dir(key))
 
-    def _listed(self, prefix: str, *, recursive: bool = False) -> Sequence[Any] | None:
+    def _listed(self, prefix: str, *, recursive: bool = False) -> Any:
         """What pyarrow says of the objects below a prefix; None if there is nothing of that name, not even a marker."""
-        from pyarrow.fs import FileSelector
-
-        with contextlib.suppress(FileNotFoundError):
-            infos: Sequence[Any] = self._ask(
-                prefix, lambda filesystem, key: filesystem.get_file_info(FileSelector(key, recursive=recursive))
-            )
-            return infos
-        return None
+        try:
+            return self._ask(prefix, lambda filesystem, key: _list(filesystem, key, recursive))
+        except FileNotFoundError:
+            return None
 
     def _uri(self, prefix: str) -> str:
         query = f"?{urlencode(self._options, safe=':/')}" if self._options else ""
         return f"s3://{self._bucket}/{re.sub('[%?#]', lambda found: quote(found[0]), prefix)}{query}"
 
     def _ask(self, prefix: str, request: Callable[[Any, str], Any]) -> Any:
-        """What a request to pyarrow's file system answers about a key, which has the bucket's name before the prefix.
+        """What a request to pyarrow's file system answers about a key, which is the bucket's name and the prefix.
 
-        Raises:
-            FileNotFoundError: if there is no such object.
-            StorageError: if the store refuses, or has not answered for about a minute of trying again.
+        Raises FileNotFoundError if there is no such object; what may be a passing fault is tried again for a minute.
         """
         start, pause_s = time.monotonic(), _FIRST_PAUSE_S
         while True:
@@ -202,10 +184,8 @@ class ObjectStorage(Storage):
         """What the user can do, "" where trying again may help."""
         known = [remedy for sign, remedy in _REMEDIES.items() if sign in problem]
         if known and "No response body" in problem:  # of a look at one object; a list is refused with a reason
-            from pyarrow.fs import FileSelector
-
             try:
-                self._filesystem().get_file_info(FileSelector(self._bucket))
+                _list(self._filesystem(), self._bucket)
             except OSError as error:
                 known = [remedy for sign, remedy in _REMEDIES.items() if sign in str(error)] + known
         return known[0] if known else ""
@@ -229,8 +209,14 @@ class ObjectStorage(Storage):
         return self._client.filesystem
 
 
+def _list(filesystem: Any, key: str, recursive: bool = False) -> Any:
+    from pyarrow.fs import FileSelector
+
+    return filesystem.get_file_info(FileSelector(key, recursive=recursive))
+
+
 def _parts(uri: str) -> tuple[str, str, dict[str, str]]:
-    """Bucket, prefix and options of a URI."""
+    """Bucket, prefix and options of a URI; what may be a secret in it is refused, and not repeated."""
     place, _, query = uri.partition("?")
     bucket, _, prefix = place.removeprefix("s3://").partition("/")
     prefix = unquote(prefix).strip("/")

@@ -12,16 +12,7 @@ The only room that imports ray. Ray schedules and restarts; what happened is rea
 """
 
 from sweep.tuning.cluster import Cluster
-from sweep.tuning.nodes import Node, ask_worker, check_nodes, check_resources, local_node, share_of_gpu
+from sweep.tuning.nodes import ask_worker, check_nodes, check_resources, local_node, share_of_gpu
 from sweep.tuning.private import check_private_ray
 
-__all__ = [
-    "Cluster",
-    "Node",
-    "ask_worker",
-    "check_nodes",
-    "check_private_ray",
-    "check_resources",
-    "local_node",
-    "share_of_gpu",
-]
+__all__ = ["Cluster", "ask_worker", "check_nodes", "check_private_ray", "check_resources", "local_node", "share_of_gpu"]

@@ -1,7 +1,6 @@
 """A Ray cluster to train on: a private one on this machine, or the user's own.
 
-Ray must be told several things before it is imported, and says little that a user can act on; so the settings, and the
-messages of a start that fails, are here.
+Ray must be told several things before it is imported, and says little that a user can act on.
 """
 
 import contextlib
@@ -18,8 +17,8 @@ from typing import Any
 import sweep as package
 from sweep import machine
 from sweep.errors import ResourceError, reason
-from sweep.tuning.guard import Guard
-from sweep.tuning.head import UNPROTECTED, Head, Watch, find_head
+from sweep.tuning.guard import guarded
+from sweep.tuning.head import UNPROTECTED, Head, find_head, watched
 from sweep.tuning.nodes import Node, living_nodes
 from sweep.tuning.private import check_machine, make_folder, not_started, without_onlookers
 
@@ -45,16 +44,9 @@ _QUIET = {
 class Cluster:
     """A running Ray cluster, as a context manager.
 
-    Args:
-        address: Of the user's cluster ("host:port" or "auto"); None starts a private one and stops it again.
-        object_store_gb: Memory for the data set on a private cluster, in GB.
-        on_lost: Called from a thread, with what of Ray has been lost meanwhile.
-
-    Attributes:
-        warning: What the user should know about the cluster that was joined, "" if there is nothing.
-
-    Raises:
-        ResourceError: on entering, if no cluster answers at the address or it does not accept our token.
+    Joins the user's at an address, "host:port" or "auto"; None starts a private one and stops it again. `on_lost` is
+    called from a thread, with what of Ray has been lost meanwhile. After entering, `warning` is what the user should
+    know of a cluster that was joined; a ResourceError is raised if none answers or it does not accept our token.
     """
 
     def __init__(
@@ -62,7 +54,7 @@ class Cluster:
         address: str | None = None,
         *,
         object_store_gb: float = 0.5,
-        on_lost: Callable[[str], None] = lambda what: None,
+        on_lost: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._address, self._object_store_gb, self._on_lost = address, object_store_gb, on_lost
         self.warning = ""
@@ -75,18 +67,16 @@ class Cluster:
         import ray  # noqa: F401  (before whatever other threads import: on entering, Ray's processes start at once)
 
     def __enter__(self) -> "Cluster":
-        import ray
-
         head = find_head(self._address) if self._address else None
         if not head:
             check_machine()
         folder = make_folder()
-        try:
-            guard = Guard(folder)
-        except OSError as error:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise not_started(error, folder) from error
         with contextlib.ExitStack() as leaving:
+            try:
+                leaving.enter_context(guarded(folder))
+            except OSError as error:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise not_started(error, folder) from error
             if head:
                 self.warning = "" if head.tokens else UNPROTECTED
                 authentication = {"RAY_AUTH_MODE": "token" if head.tokens else "disabled"}
@@ -95,19 +85,9 @@ class Cluster:
             leaving.callback(_authenticate, _authenticate(authentication))
             tempfile.tempdir = str(folder)  # of this process too: what is in it goes, however this process ends
             leaving.callback(setattr, tempfile, "tempdir", None)
-            leaving.callback(guard.release)
             leaving.callback(_shut_down)
-            # It tells its cluster the command line, and fails over letters that are not UTF-8.
-            ray._private.utils.get_entrypoint_name = lambda: "sweep"
-            if head:
-                _join(head)
-            else:
-                _start(folder, self._object_store_gb)
-            logging.getLogger("ray").setLevel(logging.ERROR)
-            ray._private.worker._worker_logs_enabled = False  # log_to_driver leaves what raylets say of lost nodes
-            # Its tracebacks of lost workers say less than our line about the same trial.
-            logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-            leaving.callback(Watch(self._on_lost, head=head.address if head else None).stop)
+            self._init(folder, head)
+            leaving.enter_context(watched(self._on_lost, head))
             self._leaving = leaving.pop_all()
         return self
 
@@ -119,38 +99,62 @@ class Cluster:
         """The nodes that are alive."""
         return living_nodes()
 
+    def _init(self, folder: Path, head: Head | None) -> None:
+        import ray
 
-def _join(head: Head) -> None:
-    import ray
+        # It tells its cluster the command line, and fails over letters that are not UTF-8.
+        ray._private.utils.get_entrypoint_name = lambda: "sweep"
+        options: dict[str, Any] = {"address": head.address} if head else _private(folder, self._object_store_gb)
+        try:
+            with without_onlookers():
+                ray.init(
+                    **options,
+                    log_to_driver=False,
+                    logging_level=logging.CRITICAL,  # errors are raised, and said by us
+                    job_config=_job_config(),
+                )
+        except Exception as error:  # Ray raises whatever the file system, the network and its own parts raise
+            if not head:
+                raise not_started(error, folder) from error
+            raise ResourceError(
+                f"cannot join the Ray cluster at {head.address} ({reason(error)}); "
+                "check that it runs with `ray status`, or leave --address out"
+            ) from error
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        ray._private.worker._worker_logs_enabled = False  # log_to_driver leaves what raylets say of lost nodes
+        # Its tracebacks of lost workers say less than our line about the same trial.
+        logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
 
-    try:
-        ray.init(address=head.address, **_quiet())
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise ResourceError(
-            f"cannot join the Ray cluster at {head.address} ({reason(error)}); "
-            "check that it runs with `ray status`, or leave --address out"
-        ) from error
 
-
-def _start(folder: Path, object_store_gb: float) -> None:
-    import ray
-
+def _private(folder: Path, object_store_gb: float) -> dict[str, Any]:
     memory = machine.memory_bytes()
-    try:
-        with without_onlookers():
-            ray.init(
-                address="local",
-                num_cpus=machine.num_cpus(),
-                object_store_memory=int(min(object_store_gb * 1e9, memory / 2)),
-                include_dashboard=False,
-                _memory=memory,
-                _temp_dir=str(folder / "r"),
-                # Ray looks at its size before it asks whether it is there.
-                _plasma_directory=None if os.access("/dev/shm", os.W_OK) else str(folder),
-                **_quiet(),
-            )
-    except Exception as error:  # Ray raises whatever the file system, the network and its own parts raise
-        raise not_started(error, folder) from error
+    return {
+        "address": "local",
+        "num_cpus": machine.num_cpus(),
+        "object_store_memory": int(min(object_store_gb * 1e9, memory / 2)),
+        "include_dashboard": False,
+        "_memory": memory,
+        "_temp_dir": str(folder / "r"),
+        # Ray looks at its size before it asks whether it is there.
+        "_plasma_directory": None if os.access("/dev/shm", os.W_OK) else str(folder),
+    }
+
+
+def _job_config() -> Any:
+    from ray.job_config import JobConfig
+
+    class OnlyInstalled(JobConfig):
+        """Leaves out the current folder, which Ray would put first on the import path of the workers.
+
+        A file there may be called like any module that they import, `sweep.py` for one.
+        """
+
+        def _runtime_env_has_working_dir(self) -> bool:
+            return True  # what Ray asks before it adds the folder, and for nothing else
+
+    source = str(Path(package.__file__).parents[1])
+    # Of a package that runs from its source without being installed.
+    return OnlyInstalled(_py_driver_sys_path=[] if source in sys.path else [source])
 
 
 def _shut_down() -> None:
@@ -169,25 +173,3 @@ def _authenticate(environment: Mapping[str, str | None]) -> dict[str, str | None
     Config.initialize("")  # what Ray read when it was first imported
     AuthenticationTokenLoader.instance().reset_cache()
     return before
-
-
-def _quiet() -> dict[str, Any]:
-    """The options of every start; errors of one are raised and said by us, and need not be logged too."""
-    from ray.job_config import JobConfig
-
-    class OnlyInstalled(JobConfig):
-        """Leaves out the current folder, which Ray would put first on the import path of the workers.
-
-        A file there may be called like any module that they import, `sweep.py` for one.
-        """
-
-        def _runtime_env_has_working_dir(self) -> bool:
-            return True  # what Ray asks before it adds the folder, and for nothing else
-
-    source = str(Path(package.__file__).parents[1])
-    return {
-        "log_to_driver": False,
-        "logging_level": logging.CRITICAL,
-        # Of a package that runs from its source without being installed.
-        "job_config": OnlyInstalled(_py_driver_sys_path=[] if source in sys.path else [source]),
-    }

@@ -8,11 +8,13 @@ folder of the driver and its Ray is removed.
 Runs as a program of its own: `python guard.py MARK FOLDER`. Imports the standard library and psutil only.
 """
 
+import contextlib
 import os
 import secrets
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -21,27 +23,26 @@ _MARK = "SWEEP_GUARDED_BY"
 _GRACE_S = 5.0
 
 
-class Guard:
-    """The driver's side: starts the guard, marks what the driver starts from then on, and lets it go."""
-
-    def __init__(self, folder: Path) -> None:
-        mark = secrets.token_hex(16)
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", __file__, mark, str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,  # it outlives the driver: whoever reads the driver's output must not wait for it
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C in the terminal is not for it
-        )
-        os.environ[_MARK] = mark
-
-    def release(self) -> None:
-        """Tells the guard that the driver is done with Ray; what Ray leaves running is ended in the background."""
+@contextlib.contextmanager
+def guarded(folder: Path) -> Iterator[None]:
+    """The driver's side: marks what the driver starts meanwhile, for a guard that begins when this is left."""
+    mark = secrets.token_hex(16)
+    guard = subprocess.Popen(
+        [sys.executable, "-P", __file__, mark, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,  # it outlives the driver: whoever reads the driver's output must not wait for it
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C in the terminal is not for it
+    )
+    assert guard.stdin
+    os.environ[_MARK] = mark
+    try:
+        yield
+    finally:
         os.environ.pop(_MARK, None)
-        assert self._process.stdin
-        self._process.stdin.close()
+        guard.stdin.close()
         # Not waited for: Ray's processes may take their time, the user need not. Popen would warn about that.
-        self._process.returncode = 0
+        guard.returncode = 0
 
 
 def main(mark: str, folder: str) -> None:

@@ -1,10 +1,8 @@
 """What is at an address before Ray joins it, and whether what Ray needs still lives once it runs.
 
-Ray itself would wait without end for a server that is no head, and say nothing useful; and where something that it
-needs has ended, let the trials go on for a while, wait, then end the driver without a word about how to go on.
-
-A head is told from any other server in two steps: it must speak HTTP/2 as gRPC servers do, which also serves to see
-that it still lives; then `probe.py` asks it as Ray does.
+Ray itself would wait without end for a server that is no head; and where something that it needs has ended, let the
+trials go on for a while, wait, then end the driver without a word about how to go on. A head is told from any other
+server in two steps: it must speak HTTP/2 as gRPC servers do, now and later; then `probe.py` asks it as Ray does.
 """
 
 import contextlib
@@ -15,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,40 +72,53 @@ def find_head(address: str) -> Head:
     return Head(address=found["address"], tokens=found["tokens"])
 
 
-class Watch:
-    """Calls `on_lost` once, from a thread, with what was lost.
+@contextlib.contextmanager
+def watched(on_lost: Callable[[str], None], head: Head | None) -> Iterator[None]:
+    """Meanwhile calls `on_lost` once, from a thread, with what was lost.
 
-    That is the raylet that this driver talks to, the `gcs_server` that this driver started, or the `head` of a cluster
-    that this driver has joined, given its address.
+    That is the raylet that this driver talks to, the `gcs_server` that it has started, or the head that it has joined.
     """
+    stopped = threading.Event()
+    watching = (_processes_of_ray(), head.address if head else None, on_lost, stopped)
+    thread = threading.Thread(target=_watch, args=watching, name="ray-watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopped.set()
+        thread.join()
 
-    def __init__(self, on_lost: Callable[[str], None], *, head: str | None = None) -> None:
-        self._on_lost, self._head = on_lost, head
-        self._processes = _processes_of_ray()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="ray-watch", daemon=True)
-        self._thread.start()
 
-    def stop(self) -> None:
-        """Ends the watching; what ends from now on is meant to."""
-        self._stopped.set()
-        self._thread.join()
+def _watch(
+    processes: Sequence[psutil.Process], head: str | None, on_lost: Callable[[str], None], stopped: threading.Event
+) -> None:
+    lost = ""
+    heard = asked = time.monotonic()
+    while not lost and not stopped.wait(_POLL_S):
+        for process in processes:
+            if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
+                lost = f"Ray's process {process.info['name']} has ended, killed perhaps for want of memory"
+        if head and time.monotonic() - asked > _ASK_HEAD_EVERY_S:
+            asked = time.monotonic()
+            with contextlib.suppress(OSError):
+                heard = asked if _speaks(head, within_s=_ASK_HEAD_EVERY_S) else heard
+            if time.monotonic() - heard > HEAD_SILENT_S:
+                lost = f"the head of the Ray cluster at {head} has not answered for {HEAD_SILENT_S:.0f} s"
+    if lost:
+        on_lost(lost)
 
-    def _watch(self) -> None:
-        lost = ""
-        heard = asked = time.monotonic()
-        while not lost and not self._stopped.wait(_POLL_S):
-            for process in self._processes:
-                if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
-                    lost = f"Ray's process {process.info['name']} has ended, killed perhaps for want of memory"
-            if self._head and time.monotonic() - asked > _ASK_HEAD_EVERY_S:
-                asked = time.monotonic()
-                with contextlib.suppress(OSError):
-                    heard = asked if _speaks(self._head, within_s=_ASK_HEAD_EVERY_S) else heard
-                if time.monotonic() - heard > HEAD_SILENT_S:
-                    lost = f"the head of the Ray cluster at {self._head} has not answered for {HEAD_SILENT_S:.0f} s"
-        if lost:
-            self._on_lost(lost)
+
+def _processes_of_ray() -> list[psutil.Process]:
+    from ray._private import worker
+
+    raylet_socket = worker._global_node.raylet_socket_name  # type: ignore[attr-defined]
+    found = []
+    for process in psutil.process_iter(["name", "cmdline", "ppid"]):
+        name, words = process.info["name"], process.info["cmdline"] or ()
+        is_raylet = name == "raylet" and any(word.partition("=")[2] == raylet_socket for word in words)
+        if is_raylet or (name == "gcs_server" and process.info["ppid"] == os.getpid()):
+            found.append(process)
+    return found
 
 
 def _check_speaks(address: str) -> None:
@@ -146,17 +157,3 @@ def _no_head(address: str) -> ResourceError:
         f"what answers at {address} is not the head of a Ray cluster; give the port of `ray start --head --port` "
         "(usually 6379; not that of the dashboard or of Ray Client)"
     )
-
-
-def _processes_of_ray() -> list[psutil.Process]:
-    """The raylet that this driver talks to, and the `gcs_server` that it has started."""
-    from ray._private import worker
-
-    raylet_socket = worker._global_node.raylet_socket_name  # type: ignore[attr-defined]
-    found = []
-    for process in psutil.process_iter(["name", "cmdline", "ppid"]):
-        name, words = process.info["name"], process.info["cmdline"] or ()
-        is_raylet = name == "raylet" and any(word.partition("=")[2] == raylet_socket for word in words)
-        if is_raylet or (name == "gcs_server" and process.info["ppid"] == os.getpid()):
-            found.append(process)
-    return found

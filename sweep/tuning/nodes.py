@@ -103,8 +103,8 @@ def check_resources(resources: Resources, nodes: Sequence[Node]) -> str:
 def ask_worker(resources: Resources, num_gpus: float, *, joined: bool) -> Worker:
     """Gives what the numbers of a trial will depend on where it is trained.
 
-    The driver of a joined cluster may have no GPU, or another processor than its workers; so there it waits for a
-    worker with the resources of a trial. On a private cluster workers are like the driver, which answers itself.
+    Where a cluster is `joined`, a worker with the resources of a trial is waited for: the driver may have no GPU, or
+    another processor. On a private cluster the driver is like its workers.
     """
 
     def describe() -> Worker:
@@ -128,9 +128,8 @@ def versions() -> dict[str, str]:
 def check_nodes(storage: Storage) -> str:
     """Says how many nodes are like this driver and share the storage; leaves no file behind.
 
-    Raises:
-        ResourceError: if a node has other versions, lacks a package or does not answer; names the node.
-        StorageError: if a node does not share the storage or cannot write to it; names the node.
+    Raises, with the name of the node, a ResourceError if it has other versions, lacks a package or does not answer, and
+    a StorageError if it does not share the storage or cannot write to it.
     """
     nodes, here = living_nodes(), versions()
     probe, content = f".tmp-probe-{secrets.token_hex(8)}", secrets.token_bytes(32)

@@ -57,9 +57,7 @@ def make_job(
 ) -> Job:
     """Gives the job of a sweep; the arguments are those of `sweep run`.
 
-    Raises:
-        UserError: for what `sweep run` would refuse, and for a path that means nothing on another machine.
-        StorageError: for a URI that is no storage, or has credentials in it.
+    Raises what `sweep run` would, and a ConfigError for a path that means nothing on another machine.
     """
     sweep = load_sweep(sweep_name, overrides)
     check_experiment_name(name or sweep.name)
@@ -95,10 +93,7 @@ def submit_job(job: Job, address: str, *, follow: bool = True) -> int:
     Gives the exit code of the command; 0 if it is not followed, 130 after Ctrl-C, which leaves the job running, and
     143 if it was stopped through the job API.
 
-    Raises:
-        UserError: if Ray's job client is not installed.
-        ResourceError: if no job server answers, or it wants a token, or there is no command `sweep`.
-        ClusterLostError: if the cluster has gone meanwhile, or the job ended without an exit code.
+    Raises a ClusterLostError if the cluster has gone meanwhile, or the job ended without an exit code.
     """
     _check_address(address)
     client = _client(address)

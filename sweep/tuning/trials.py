@@ -78,7 +78,7 @@ def run_trials(
     callback = PassOn(experiment, listener, stop, max_retries=resources.max_retries, at_once=at_once)
     scratch = tempfile.mkdtemp(prefix="sweep-tune-")
     try:
-        _tuner(trainable, _packs(trials, resources.pack), resources, callback, stop, scratch).fit()
+        _tuner(trainable, _packs(trials, resources.pack), resources, callback, scratch).fit()
     except ray.exceptions.RayError as error:
         raise ClusterLostError(f"Ray has failed: {first_line(error)}") from error
     finally:
@@ -87,11 +87,11 @@ def run_trials(
         raise callback.problem
 
 
-class PassOn(tune.Callback):
-    """Passes on what the workers report; when the sweep cannot go on, sets `stop` and keeps the `problem`.
+class PassOn(tune.Callback, tune.Stopper):
+    """Passes on what the workers report, and stops all trials at the end of their epochs once `stop` is set.
 
-    A trial is given up when its worker was lost more than `max_retries` times; a lost node does not count. Of a pack
-    of trials `at_once` run at the same time.
+    That it does itself when the sweep cannot go on, and keeps the `problem`. A trial is given up when its worker was
+    lost more than `max_retries` times; a lost node does not count. Of a pack of trials `at_once` run at the same time.
     """
 
     def __init__(
@@ -107,10 +107,18 @@ class PassOn(tune.Callback):
         """Nothing: Tune pickles it into a file that nobody reads; locks and terminals cannot be pickled."""
         return {}
 
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Whether to stop one trial, which says itself when it is done."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether to stop the sweep."""
+        return self._stop.is_set()
+
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """A worker has taken a pack of trials."""
         for trial_id in self._running(trial):
-            self._tell(trial_id, "started")
+            self._listener(_report(trial_id, "started"))
 
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
@@ -136,7 +144,8 @@ class PassOn(tune.Callback):
             if self._lost[trial_id] > self._max_retries:
                 self._give_up(trial, trial_id)
             else:
-                self._tell(trial_id, "retried", f"its {'node' if node_lost else 'worker'} was lost")
+                what = "node" if node_lost else "worker"
+                self._listener(_report(trial_id, "retried", f"its {what} was lost"))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """The worker of a pack was lost once too often."""
@@ -144,9 +153,6 @@ class PassOn(tune.Callback):
             for trial_id in self._unfinished(trial):
                 self._lost[trial_id] += 1
                 self._give_up(trial, trial_id)
-
-    def _tell(self, trial_id: str, outcome: str, reason: str = "") -> None:
-        self._listener(_report(trial_id, outcome, reason))
 
     def _unfinished(self, trial: Any) -> list[str]:
         return [trial_id for trial_id in trial.config["trial_ids"] if trial_id not in self._ended]
@@ -159,7 +165,7 @@ class PassOn(tune.Callback):
         self._ended.add(trial_id)
         for next_id in self._running(trial):
             if next_id not in before:
-                self._tell(next_id, "started")
+                self._listener(_report(next_id, "started"))
 
     def _is_node_unfit(self, trial: Any) -> bool:
         """Whether the worker could not start because of its node; Ray would go on giving trials to that node."""
@@ -180,7 +186,7 @@ class PassOn(tune.Callback):
         except StorageError as error:
             self._fail(error)
         self._end(trial, trial_id)
-        self._tell(trial_id, "failed", reason)
+        self._listener(_report(trial_id, "failed", reason))
 
     def _fail(self, problem: SweepError) -> None:
         """Every other trial would fail on the same storage or node."""
@@ -271,29 +277,8 @@ class _InOrder(Searcher):
         pass
 
 
-class _StopWhenAsked(tune.Stopper):
-    """Stops every trial at the end of its epoch once `stop` is set; a trial says itself when it is done."""
-
-    def __init__(self, stop: threading.Event) -> None:
-        self._stop = stop
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}  # see PassOn
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return False
-
-    def stop_all(self) -> bool:
-        return self._stop.is_set()
-
-
 def _tuner(
-    trainable: Any,
-    packs: Sequence[list[str]],
-    resources: Resources,
-    callback: PassOn,
-    stop: threading.Event,
-    scratch: str,
+    trainable: Any, packs: Sequence[list[str]], resources: Resources, callback: PassOn, scratch: str
 ) -> tune.Tuner:
     # Tune asks for an environment of their own for its actors, so Ray would start further workers and leave those
     # waiting that it has started ahead. It consists of a variable for Lightning, and of the driver's AWS keys, which
@@ -316,7 +301,7 @@ def _tuner(
             failure_config=tune.FailureConfig(max_failures=resources.pack * (resources.max_retries + 1) - 1),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             callbacks=[callback],
-            stop=_StopWhenAsked(stop),
+            stop=callback,
             verbose=0,
         ),
     )
@@ -328,7 +313,7 @@ def _packs(trials: Sequence[TrialConfig], size: int) -> list[list[str]]:
     return [group[first : first + size] for group in groups for first in range(0, len(group), size)]
 
 
-def _report(trial_id: str, outcome: str, reason: str) -> dict[str, Any]:
+def _report(trial_id: str, outcome: str, reason: str = "") -> dict[str, Any]:
     return {"trial_id": trial_id, "outcome": outcome, "reason": reason}
 
 

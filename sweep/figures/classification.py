@@ -16,8 +16,19 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from sweep.figures.drawing import BAD, GOOD, NEUTRAL, Picture, finish, panels, style
-from sweep.figures.labels import broken, line_count, short, text_width
+from sweep.figures.drawing import (
+    BAD,
+    GOOD,
+    NEUTRAL,
+    Picture,
+    broken,
+    finish,
+    line_count,
+    panels,
+    short,
+    style,
+    text_width,
+)
 
 # Beyond these many classes there is no room for numbers, or for the names of the classes.
 _MOST_WITH_NUMBERS = 14

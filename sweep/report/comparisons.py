@@ -1,0 +1,152 @@
+"""Who may be the best; the selected configuration against others by name; what was named beforehand."""
+
+import pandas as pd
+
+from sweep.metrics import NONE
+from sweep.report.document import Block, Paragraph, Section, Table, note, section, warning
+from sweep.report.findings import MOST_SHOWN, Analysis, Entry
+from sweep.report.formats import numeral, p_equals, p_text, several
+from sweep.tables import bold
+
+_MOST_UNFOLDED = 12
+
+
+def comparisons_section(analysis: Analysis) -> Section:
+    """Who may be the best, and the selected configuration against others by name."""
+    entries, comparisons = analysis.entries, analysis.comparisons
+    planned = [*_named(analysis), *_fresh(analysis), *_baseline(analysis)]
+    if len(entries) < 2 or comparisons.cannot:
+        text = f"What cannot be said: {comparisons.cannot}. No configuration can be excluded."
+        text = text if len(entries) >= 2 else "There is nothing to compare with."
+        return section("comparisons", "Comparisons", [warning(text), *planned])
+    inside, shown = [entry for entry in entries if entry.in_best_set], entries[:MOST_SHOWN]
+    blocks = [
+        Paragraph(
+            text=f"{several(len(inside), 'configuration')} of {len(entries)} may be the best. A set made this way "
+            "misses a configuration that truly is the best, alone or tied, in at most 5 % of experiments; "
+            f"n = {several(comparisons.n, 'seed')}."
+        ),
+        warning(f"Provisional: {analysis.doubt}." if analysis.doubt else ""),
+        Table(
+            name="best",
+            title="Comparisons with the best",
+            shown=pd.DataFrame(_row(analysis, entry) for entry in shown),
+            marked=frozenset(i for i, entry in enumerate(shown) if entry.in_best_set),
+            folded=len(inside) < len(shown),
+        ),
+        note(_method(analysis)),
+        Paragraph(text=f"{bold(entries[0].name)} beside others by name, with the same numbers:"),
+        Table(name="pairs", title="Named pairs", shown=_pairs(analysis)),
+        note("Not shown to differ is not shown to be equal."),
+        *planned,
+    ]
+    return section("comparisons", "Not distinguishable from the best", blocks)
+
+
+def _row(analysis: Analysis, entry: Entry) -> dict[str, str]:
+    metric, behind = analysis.metric, entry.behind
+    return {
+        "rank": str(entry.rank),
+        "configuration": entry.name,
+        "may be best": "yes" if entry.in_best_set else "no",
+        f"behind the first{metric.step_heading}": metric.difference(behind.estimate),
+        "simultaneous 95 % interval": metric.difference_range(behind.low, behind.high) if behind.estimate else NONE,
+        "p (not the best)": p_text(entry.p_worse),
+    }
+
+
+def _pairs(analysis: Analysis) -> pd.DataFrame:
+    metric, rows = analysis.metric, []
+    for pair in analysis.pairs:
+        behind = pair.entry.behind
+        row = {
+            "other": pair.entry.name,
+            "why": pair.why,
+            f"behind{metric.step_heading}": metric.difference(behind.estimate),
+            "simultaneous 95 % interval": metric.difference_range(behind.low, behind.high),
+            "p (not the best)": p_text(pair.entry.p_worse),
+        }
+        if metric.margin is not None:
+            row[f"equal within {metric.difference(metric.margin)}"] = "shown" if pair.equal else "not shown"
+        rows.append(row | analysis.of_task.beside(pair.entry.configuration))
+    return pd.DataFrame(rows)
+
+
+def _method(analysis: Analysis) -> str:
+    comparisons = analysis.comparisons
+    text = (
+        "Paired by seed; a difference is judged by the larger of the error that all configurations have in common and "
+        "that of the two alone, which holds where spreads differ, as simulated. Membership by closed testing with the "
+        f"studentised range; p-values below {comparisons.limit:.3g} are claims, which leaves 5 % of false ones over "
+        "all looks."
+    )
+    uneven = f" Configurations do not vary alike between seeds ({p_equals(comparisons.uneven_p)})."
+    return text + (uneven if comparisons.uneven_p < 0.05 else "")
+
+
+def _named(analysis: Analysis) -> list[Block | None]:
+    metric, rows = analysis.metric, []
+    for named in analysis.named:
+        pair = named.pair
+        difference = metric.difference(metric.turned(pair.difference), signed=True) if pair else NONE
+        rows.append(
+            {
+                "first": named.names[0],
+                "second": named.names[1],
+                f"difference{metric.step_heading}": difference,
+                "n": str(pair.n) if pair else NONE,
+                "e-value": numeral(pair.e_value) if pair and not named.cannot else NONE,
+                "needed": numeral(pair.needed) if pair else NONE,
+                "shown to differ": named.cannot or ("yes" if pair and pair.shown else "no"),
+            }
+        )
+    table = Table(name="named", title="Pairs named beforehand", shown=pd.DataFrame(rows))
+    valid = note("Always valid: the e-value may be looked at after every further seed (t-test e-process, c = 1).")
+    return [table, valid] if rows else []
+
+
+def _fresh(analysis: Analysis) -> list[Block | None]:
+    """The finalists by their fresh seeds alone."""
+    confirmed, metric, grid = analysis.confirmation, analysis.metric, analysis.grid
+    if not confirmed or not confirmed.finalists:
+        return []
+    rows = [
+        {
+            "finalist": one.name,
+            f"{grid.criterion.title}{metric.heading}": metric.text(one.score.estimate),
+            "95 % interval": metric.range(one.score.low, one.score.high),
+            f"{grid.tested.title}{metric.heading}": metric.text(one.tested.estimate),
+            "95 % interval of it": metric.range(one.tested.low, one.tested.high),
+            "p (not worse than the first)": p_text(one.p_worse),
+            "first confirmed to be better": "yes" if one.beaten else "no" if place else NONE,
+        }
+        for place, one in enumerate(confirmed.finalists)
+    ]
+    return [
+        Table(name="confirmation", title="Finalists with fresh seeds alone", shown=pd.DataFrame(rows)),
+        note(
+            f"{several(confirmed.seeds, 'seed')} that chose nothing: these means are not flattered by the choice, and "
+            "Student's intervals are each of its own row. The first of the finalists is tested against the others, "
+            "one-sided and in steps (Dunnett)."
+        ),
+    ]
+
+
+def _baseline(analysis: Analysis) -> list[Block | None]:
+    baseline = analysis.baseline
+    if not baseline or baseline.cannot:
+        return []
+    ordered = sorted(baseline.p_better.items(), key=lambda item: item[1])[:MOST_SHOWN]
+    rows = [
+        {
+            "configuration": name,
+            "p (not better)": p_text(p),
+            "shown to be better": "yes" if name in baseline.better else "no",
+        }
+        for name, p in ordered
+    ]
+    title = f"Compared with the baseline {baseline.name}"
+    return [
+        Table(name="baseline", title=title, shown=pd.DataFrame(rows), folded=len(rows) > _MOST_UNFOLDED),
+        note("One-sided, in steps, adjusted for all comparisons with the baseline (Dunnett)."),
+    ]
