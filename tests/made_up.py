@@ -170,7 +170,7 @@ def _write_trial(
     tested |= {"loss": [1 - value for value in tested["accuracy"]]}
     selecting = [float("nan") if gone else score(point, seed) for gone, seed in zip(lost, trial.seeds, strict=True)]
     losses, none = [1 - value for value in selecting], [float("nan")] * len(selecting)
-    by_validation = sweep.selection == "validation_accuracy"
+    by_validation = sweep.selection.startswith("validation")
     final = {
         ("train", "loss"): losses,
         ("train", "accuracy"): [value + 0.01 for value in selecting] if by_validation else selecting,

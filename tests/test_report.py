@@ -170,7 +170,7 @@ def test_the_published_protocol_is_put_beside_the_published_table(tmp_path, rng)
         return published[point["depth"], point["activation"], "cross_entropy"] + spread - away
 
     experiment = write_experiment(tmp_path / "e", near, rng=rng, sweep=sweep)
-    grid = analyse(read_state(experiment), rng).grid
+    grid = analyse(read_state(experiment)).grid
     rows = reproduced(grid, grid.metric)
     cross_entropy = [row for row in rows if row.point.values[2] == "cross_entropy"]
     assert [row.inside for row in cross_entropy] == [True] * 6 + [False] * 3
@@ -342,7 +342,7 @@ def test_an_image_that_is_wrong_is_never_labelled_with_its_own_class(tmp_path, r
     # Wrong twice, but differently: the most frequent class is the true one, or as frequent as any.
     predictions["y_pred"][:, image] = 3, 8, 5
     experiment.write_predictions(trial, predictions)
-    images = analyse(read_state(experiment), rng).of_task.images
+    images = analyse(read_state(experiment)).of_task.images
     assert images.wrong[:, image].all()
     assert images.predicted[0].mistaken_for[image] == 5
 
@@ -389,7 +389,7 @@ def test_five_data_sets_give_a_critical_difference_diagram(tmp_path, rng):
         experiment = write_experiment(
             tmp_path / f"e{number}", score, rng=rng, sweep=sweep, dataset_sha256=f"{number}" * 64
         )
-        analyses[experiment.name] = analyse(read_state(experiment), rng)
+        analyses[experiment.name] = analyse(read_state(experiment))
     assert pictures(together(analyses)) == ["critical-difference"]
     # The same data set five times is one piece of evidence, not five.
     assert pictures(together(dict.fromkeys(analyses, analyses["e0"]))) == []
@@ -487,7 +487,7 @@ def test_the_sweep_file_of_a_report_is_read_again_as_the_sweep(tmp_path, rng):
     }
     sweep = made_up_sweep(axes=axes, layers={"64": [64]}, dataset="Gr\u00f6\u00dfe \U0001f600 \u5b57.npz", **named)
     records = read_state(write_experiment(tmp_path / "e", constant, rng=rng, sweep=sweep, test_size=50))
-    blocks = provenance_section(analyse(records, rng)).blocks
+    blocks = provenance_section(analyse(records)).blocks
     (code,) = [block.text for block in blocks if getattr(block, "kind", "") == "code"]
     assert read_sweep(tomllib.loads(code)) == sweep
 
@@ -504,7 +504,7 @@ def test_an_interval_of_an_accuracy_ends_where_accuracies_end(tmp_path, rng, pro
     experiment = write_experiment(tmp_path / "e", far_apart, rng=rng, sweep=sweep)
     # Without predictions the interval of the test accuracy is another one.
     (tmp_path / "e" / "test_split.npz").unlink()
-    analysis = analyse(read_state(experiment), rng)
+    analysis = analyse(read_state(experiment))
     intervals = [
         analysis.test,
         *(entry.score for entry in analysis.entries),

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -12,10 +13,13 @@ from made_up import made_up_sweep, write_experiment
 from sweep.axes import Axis, Level
 from sweep.metrics import TRAIN_TIME, Metric, Score
 from sweep.records import DoneRecord, ReplicateRecord, Rows, read_state
-from sweep.report.analysis import analyse, find
-from sweep.report.document import Drawing
+from sweep.report.analysis import analyse
+from sweep.report.document import Drawing, Table
 from sweep.report.finalists import find_finalists
+from sweep.report.findings import Findings
 from sweep.report.together import together
+from sweep.report.verdict import details, verdict
+from sweep.report.writing import document_of
 from sweep.table import GridPoint, Replicate, make_grid
 from sweep.tasks import TASKS
 
@@ -87,7 +91,7 @@ def told(findings, sign=1.0, scale=1.0):
 
 
 PLANS = {
-    "pairs": [(("deep", "relu", 0.1), ("medium", "relu", 0.1))],
+    "compare": ((("deep", "relu", 0.1), ("medium", "relu", 0.1)),),
     "baseline": ("shallow", "tanh", 0.01),
 }
 
@@ -96,8 +100,8 @@ PLANS = {
 @pytest.mark.parametrize("seed", range(5))
 def test_turning_scores_and_direction_changes_nothing(kind, seed):
     scores = scores_of(kind, np.random.default_rng(seed))
-    larger = find(made_up_grid(scores, Metric(name="gain", margin=0.001)), **PLANS)
-    smaller = find(made_up_grid(-scores, Metric(name="loss", mode="min", margin=0.001)), **PLANS)
+    larger = Findings(grid=made_up_grid(scores, Metric(name="gain", margin=0.001)), **PLANS)
+    smaller = Findings(grid=made_up_grid(-scores, Metric(name="loss", mode="min", margin=0.001)), **PLANS)
     ours, theirs = told(larger), told(smaller, sign=-1.0)
     assert ours[0] == theirs[0]
     assert any(claim.kind == "worse" for claim in larger.claims)
@@ -112,8 +116,8 @@ def test_turning_scores_and_direction_changes_nothing(kind, seed):
 @pytest.mark.parametrize(("factor", "offset"), [(1e6, 0.0), (1.0, 1e6), (1e-6, 0.0)])
 def test_unit_and_offset_change_no_p_value(kind, factor, offset):
     scores = scores_of(kind, np.random.default_rng(0))
-    plain = find(made_up_grid(scores, Metric(name="gain")), **PLANS)
-    changed = find(made_up_grid(factor * scores + offset, Metric(name="gain"), test=scores), **PLANS)
+    plain = Findings(grid=made_up_grid(scores, Metric(name="gain")), **PLANS)
+    changed = Findings(grid=made_up_grid(factor * scores + offset, Metric(name="gain"), test=scores), **PLANS)
     ours, theirs = told(plain), told(changed)
     assert ours[0] == theirs[0]
     np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-6)
@@ -125,11 +129,11 @@ def test_a_transform_keeps_intervals_inside_the_range():
     rng = np.random.default_rng(1)
     shares = np.clip(0.97 + 0.03 * rng.normal(size=(12, 3)), 0, 1)
     metric = Metric(name="accuracy", transform="logit", count=400, low=0.0, high=1.0)
-    for entry in find(made_up_grid(shares, metric)).entries:
+    for entry in Findings(grid=made_up_grid(shares, metric)).entries:
         assert 0 < entry.score.low < entry.score.estimate < entry.score.high <= 1
     times = np.exp(rng.normal(size=(12, 3)))
     metric = Metric(name="loss", mode="min", transform="log", low=0.0)
-    found = find(made_up_grid(times, metric))
+    found = Findings(grid=made_up_grid(times, metric))
     assert found.entries[0].score.estimate == pytest.approx(np.exp(np.log(times).mean(axis=1)).min())
     for entry in found.entries:
         assert 0 < entry.score.low < entry.score.estimate < entry.score.high
@@ -137,12 +141,12 @@ def test_a_transform_keeps_intervals_inside_the_range():
 
 def test_an_accuracy_ends_where_accuracies_end():
     scores = np.array([[0.02, 0.98, 0.5]] * 12) + 1e-3 * np.random.default_rng(0).normal(size=(12, 3))
-    for entry in find(made_up_grid(scores, ACCURACY)).entries:
+    for entry in Findings(grid=made_up_grid(scores, ACCURACY)).entries:
         assert (entry.score.low, entry.score.high) == (0.0, 1.0)
 
 
 def test_one_pair_has_one_p_value():
-    found = find(made_up_grid(scores_of("even", np.random.default_rng(2)), ACCURACY))
+    found = Findings(grid=made_up_grid(scores_of("even", np.random.default_rng(2)), ACCURACY))
     for pair in found.pairs:
         assert pair.entry is next(entry for entry in found.entries if entry.name == pair.entry.name)
         shown_worse = ("worse", (pair.entry.name,)) in {(claim.kind, claim.subject) for claim in found.claims}
@@ -176,7 +180,7 @@ def test_experiments_of_one_data_set_or_of_other_epochs_are_no_blocks_of_one_tes
             sweep=sweep,
             dataset_sha256=f"{number}" * 64,
         )
-        analyses[experiment.name] = analyse(read_state(experiment), rng)
+        analyses[experiment.name] = analyse(read_state(experiment))
     assert not any(isinstance(block, Drawing) for block in together(analyses).blocks)
     assert "numbers of epochs" in str(together(analyses).sections[-1])
 
@@ -187,8 +191,41 @@ def test_finalists_are_those_of_the_ranking(tmp_path, rng):
 
     axes = {"depth": ["shallow", "medium", "deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]}
     experiment = write_experiment(tmp_path / "e", score, rng=rng, sweep=made_up_sweep(axes=axes))
-    analysis = analyse(read_state(experiment), rng)
+    analysis = analyse(read_state(experiment))
     found = find_finalists(read_state(experiment), 3)
     assert [point[0] for point in found.points] == [
         entry.configuration.points[0].values[0] for entry in analysis.entries[:3]
     ]
+
+
+def test_a_loss_is_told_as_the_accuracy_that_it_mirrors(tmp_path):
+    def score(point, seed):
+        level = {"deep": 0.94, "medium": 0.92}.get(point["depth"], 0.9) + {"relu": 0.004}.get(point["activation"], 0)
+        return level + 0.001 * np.random.default_rng([seed, *map(ord, str(point))]).normal()
+
+    axes = {"depth": ["shallow", "medium", "deep"], "activation": ["relu", "tanh"], "loss": ["hinge"]}
+    plans = {"compare": [["deep-relu", "shallow-relu"]], "baseline": "shallow-tanh"}
+    found = {}
+    for selection in ("validation_accuracy", "validation_loss"):
+        sweep = made_up_sweep(axes=axes, selection=selection, **plans)
+        experiment = write_experiment(tmp_path / selection, score, rng=np.random.default_rng(0), sweep=sweep)
+        found[selection] = analyse(read_state(experiment))
+    accuracy, loss = found.values()
+    claims = [[(one.kind, one.subject, one.provisional) for one in analysis.claims if one.kind != "equal"]
+              for analysis in (accuracy, loss)]  # fmt: skip
+    assert claims[0] == claims[1]
+    assert {"worse", "axis", "named", "baseline"} <= {kind for kind, _, _ in claims[0]}
+    first, mirrored = accuracy.entries[0], loss.entries[0]
+    assert [mirrored.score.low, mirrored.score.high] == pytest.approx([1 - first.score.high, 1 - first.score.low])
+    assert mirrored.behind.estimate == first.behind.estimate == 0
+    assert loss.entries[1].behind.low == pytest.approx(accuracy.entries[1].behind.low)
+    assert loss.test.estimate == pytest.approx(1 - accuracy.test.estimate, abs=1e-4)
+    said = " ".join([*verdict(loss).values(), *details(loss).values()])
+    assert f"its validation loss, mean over 5 seeds, is {mirrored.score.estimate:.4f}, the smallest of 6" in said
+    assert not re.search("accuracy|points? |largest of", said)
+    columns = {column for block in document_of(loss).blocks if isinstance(block, Table) for column in block.shown}
+    assert {"validation loss", "test loss", "behind the first", "each seed", "difference"} <= columns
+    assert not any("points" in column for column in columns)
+    # The level that raises the loss is drawn on the right, the pair's difference is one of losses.
+    (pairs,) = [block.shown for block in document_of(loss).blocks if getattr(block, "name", "") == "named"]
+    assert pairs["difference"].tolist() == [f"−{abs(loss.named[0].pair.difference):.4f}"]

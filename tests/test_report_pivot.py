@@ -27,7 +27,7 @@ def made(tmp_path):
         experiment = write_experiment(
             tmp_path / "e", score, rng=np.random.default_rng(0), sweep=sweep, test_size=50, **details
         )
-        blocks = pivot(analyse(read_state(experiment), np.random.default_rng(0)))
+        blocks = pivot(analyse(read_state(experiment)))
         return [block for block in blocks if block]
 
     return make

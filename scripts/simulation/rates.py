@@ -15,11 +15,9 @@ import numpy as np
 from simulation.cases import Cell
 from simulation.experiments import World
 from simulation.truth import is_false
-from sweep.report.analysis import find
-from sweep.report.claims import confirmed_claims
-from sweep.report.confirmation import confirm
-from sweep.report.findings import Findings
-from sweep.tables import Grid
+from sweep.axes import Point
+from sweep.report.findings import Findings, confirm
+from sweep.table import Grid
 
 FOUND = "worse (share found)"
 _FINALISTS = 3
@@ -140,12 +138,13 @@ def _rate(cell: Cell, sentence: str, provisional: bool, said: float, false: floa
 
 def _simulate(cell: Cell, rng: np.random.Generator) -> _Said:
     case, said, world = cell.case, _Said(), World(cell, rng)
-    pairs, baseline = _plans(world) if case.plans else ([], {})
+    pairs, baseline = _plans(world) if case.plans else ([], ())
     counts = case.looks or (cell.seeds,)
     scores = world.scores(counts[-1])
     for look, count in enumerate(counts, start=1):
         grid = world.grid(scores.first(count))
-        findings = find(grid, looks=look if case.told else 1, pairs=pairs, baseline=baseline)
+        looks = look if case.told else 1
+        findings = Findings(grid=grid, looks=looks, compare=tuple(pairs), baseline=baseline)
         if case.fresh:
             _confirm(cell, world, findings, said)
         for claim in findings.claims:
@@ -157,9 +156,9 @@ def _simulate(cell: Cell, rng: np.random.Generator) -> _Said:
     return said
 
 
-def _plans(world: World) -> tuple[list[tuple[dict[str, str], dict[str, str]]], dict[str, str]]:
+def _plans(world: World) -> tuple[list[tuple[Point, Point]], Point]:
     """Two pairs, and a baseline."""
-    points = [dict(zip(world.axes, values, strict=True)) for values in world.values]
+    points: list[Point] = [*world.values]
     pairs = [(points[0], points[-1]), (points[len(points) // 2], points[0])]
     return pairs[: len(points) - 1], points[0]
 
@@ -169,9 +168,9 @@ def _confirm(cell: Cell, world: World, findings: Findings, said: _Said) -> None:
     chosen = [world.points[entry.name] for entry in findings.entries[:_FINALISTS]]
     grid: Grid = world.grid(world.scores(cell.case.fresh), first_seed=1000, chosen=chosen)
     found = confirm(grid)
-    for claim in confirmed_claims(found):
+    for claim in found.claims:
         said.add(claim.kind, bool(claim.provisional), is_false(claim, world, grid))
     first = found.finalists[0]
-    for kind, interval, truth in (("mean", first.score, world.means), ("test", first.test, world.test_means)):
+    for kind, interval, truth in (("mean", first.score, world.means), ("test", first.tested, world.test_means)):
         covered = interval.low <= truth[world.points[first.name]] <= interval.high
         said.add(f"{kind} (fresh)", bool(found.provisional), not covered)

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulation.experiments import METRIC, World
-from sweep.report.findings import Claim
-from sweep.tables import Grid
+from sweep.report.claims import Claim
+from sweep.table import Grid
 
 # True means that were added up in another order.
 _ROUNDING = 1e-12

@@ -16,9 +16,10 @@ from sweep.axes import Level
 from sweep.figures import Picture, broken, confusion_matrix, difference_matrix, image_strip, shares, wall
 from sweep.metrics import NONE, Score
 from sweep.records import State
+from sweep.report.analysis import Analysis
 from sweep.report.document import Block, Drawing, Paragraph, Section, Table, note, section, warning
 from sweep.report.files import unused
-from sweep.report.findings import MOST_SHOWN, Analysis
+from sweep.report.findings import MOST_SHOWN
 from sweep.report.formats import SHARE, listed, several
 from sweep.table import Configuration
 from sweep.tables import bold

@@ -3,8 +3,9 @@
 import pandas as pd
 
 from sweep.metrics import NONE
+from sweep.report.analysis import Analysis
 from sweep.report.document import Block, Paragraph, Section, Table, note, section, warning
-from sweep.report.findings import MOST_SHOWN, Analysis, Entry
+from sweep.report.findings import MOST_SHOWN, Entry
 from sweep.report.formats import numeral, p_equals, p_text, several
 from sweep.tables import bold
 
@@ -133,7 +134,7 @@ def _fresh(analysis: Analysis) -> list[Block | None]:
 
 
 def _baseline(analysis: Analysis) -> list[Block | None]:
-    baseline = analysis.baseline
+    baseline = analysis.against
     if not baseline or baseline.cannot:
         return []
     ordered = sorted(baseline.p_better.items(), key=lambda item: item[1])[:MOST_SHOWN]

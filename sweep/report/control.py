@@ -7,8 +7,8 @@ import pandas as pd
 
 from sweep.examples.published import published_scores
 from sweep.metrics import NONE
+from sweep.report.analysis import Analysis
 from sweep.report.document import Block, Paragraph, Section, Table, note, section, warning
-from sweep.report.findings import Analysis
 from sweep.report.formats import SHARE, listed, several
 from sweep.table import Grid, GridPoint
 

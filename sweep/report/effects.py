@@ -8,8 +8,9 @@ import pandas as pd
 from sweep.axes import Level
 from sweep.figures import Bar, Palette, interactions, main_effects
 from sweep.metrics import NONE, Metric
+from sweep.report.analysis import Analysis
 from sweep.report.document import Block, Drawing, Paragraph, Section, Table, note, section, warning
-from sweep.report.findings import Analysis, AxisEffect
+from sweep.report.findings import AxisEffect
 from sweep.report.formats import p_text, significant
 
 _MOST_LEVELS, _MOST_AXES, _MOST_ALONG = 12, 4, 6

@@ -1,64 +1,37 @@
-"""What is found, as plain frozen records, and what of it is claimed: `analysis` computes them, all others only read.
+"""What the scores of a grid say: each part is found when it is first asked for, and all others only read it.
 
-Scores are as in the records, differences and p-values of their goodness (`sweep.table.goodness`). What may be wrong is
-a claim: the page prints these and no other, and `scripts/simulate.py` counts how often they are. Their kinds:
-
-worse       the configuration is not the best one, nor as good as it
-rank        the configuration's rank by true mean lies within
-mean        the selected configuration's mean over new seeds lies within
-test        the selected configuration's mean over new seeds on the test split lies within
-equal       the selected configuration and another differ by less than the margin
-axis        the axis matters, averaged over the others
-most        no other axis matters as much
-depends     which level of the one axis is best depends on the other
-combine     the axes act in combination
-named       the first of a pair named beforehand is better than the second
-baseline    the configuration is better than the baseline
-confirmed   the selected configuration is better than the other finalist, by fresh seeds alone
-diverges    how often the grid point diverges lies within
-
-Axis letters: S seeds, N test samples.
+Scores are as in the records, differences and p-values of their goodness (`sweep.table.goodness`).
+Axis letters: S seeds.
 """
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol, cast
+from typing import cast
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sweep.axes import Level
+from sweep.axes import Level, Point
 from sweep.metrics import Metric, Score
-from sweep.records import Manifest, State
-from sweep.report.document import Section
-from sweep.stats import Comparisons, FactorEffects, Interval, NamedPair, Winner
-from sweep.table import Configuration, Grid
+from sweep.report.claims import LEVEL, Claim, claims
+from sweep.stats import (
+    Comparisons,
+    FactorEffects,
+    Interval,
+    NamedPair,
+    Winner,
+    compare,
+    factor_effects,
+    mean_interval,
+    named_pair,
+    selected,
+    simultaneous_intervals,
+)
+from sweep.table import Configuration, Grid, goodness
 
-LEVEL = 0.95
 # Beyond this many configurations a reader looks at the top of the table, and at the CSV for the rest.
 MOST_SHOWN = 40
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """Something that the report says and that may be wrong.
-
-    Attributes:
-        kind: What is said.
-        subject: Whom it is said of: names of configurations, axes or grid points.
-        provisional: Why it cannot carry `LEVEL`, with which all claims of a kind are true at once; "" if it can.
-        low: Lower end, of a claim that is an interval.
-        high: Upper end likewise.
-    """
-
-    kind: str
-    subject: tuple[str, ...]
-    provisional: str = ""
-    low: float = math.nan
-    high: float = math.nan
+_MOST_PAIRS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,30 +185,18 @@ class Findings:
     """What the scores of a grid say.
 
     Attributes:
-        grid: Grid points, seeds, configurations.
-        entries: The ranking; the first is the selected one.
-        comparisons: Of all configurations with each other; of fewer than two, why there is nothing to compare.
-        winner: The selected configuration's score, corrected for its selection; None if nothing is selected.
-        test: Its score on the test split, corrected likewise.
-        effects: Of the axes on the goodness.
-        pairs: The selected configuration beside others.
-        named: The pairs that the sweep file names.
-        baseline: That the sweep file names; None if it names none.
-        confirmation: What fresh seeds of finalists say; None if there are none.
-        unfinished: Why all but that may change, "" if the experiment is finished.
+        grid: What there is to compare.
+        looks: How often seeds were added after looking, plus one.
+        unfinished: Why all of it may change, "" if it is finished.
+        compare: Pairs of grid points named before anything was trained.
+        baseline: The grid point that all others are to be compared with, named likewise; () for none.
     """
 
     grid: Grid
-    entries: tuple[Entry, ...]
-    comparisons: Comparisons
-    winner: Winner | None
-    test: Interval | None
-    effects: FactorEffects
-    pairs: tuple[Pair, ...]
-    named: tuple[Named, ...]
-    baseline: Baseline | None
-    confirmation: Confirmation | None
-    unfinished: str
+    looks: int = 1
+    unfinished: str = ""
+    compare: tuple[tuple[Point, Point], ...] = ()
+    baseline: Point = ()
 
     @property
     def criterion(self) -> Score:
@@ -252,16 +213,88 @@ class Findings:
         """Why no claim can carry its level, "" if it can."""
         return self.unfinished or self.comparisons.provisional
 
+    @property
+    def spent(self) -> float:
+        """The level at which this look works, so that `LEVEL` holds over any number of looks together."""
+        return 1 - (1 - LEVEL) / (self.looks * (self.looks + 1))
+
     @cached_property
     def claims(self) -> tuple[Claim, ...]:
-        """All that is claimed, and what of it is provisional."""
-        fresh = self.confirmation.claims if self.confirmation else ()
-        parts = (_of_configurations, _of_axes, _of_plans, _of_diverged)
-        return (*(claim for part in parts for claim in part(self)), *fresh)
+        """All that is claimed."""
+        return tuple(claims(self))
 
     def claimed(self, kind: str) -> list[Claim]:
         """Gives the claims of a kind."""
         return [claim for claim in self.claims if claim.kind == kind]
+
+    @cached_property
+    def comparisons(self) -> Comparisons:
+        """Of all configurations with each other; of fewer than two, why there is nothing to compare."""
+        return compare(self.grid.goodness, LEVEL, looks=self.looks)
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """The ranking; the first is the selected one."""
+        grid, comparisons = self.grid, self.comparisons
+        index = {id(configuration): k for k, configuration in enumerate(grid.configurations)}
+        ranked = [(rank, index[id(configuration)]) for rank, configuration in grid.ranked()]
+        intervals = simultaneous_intervals(grid.goodness, self.spent)
+        ranks, tested = comparisons.ranks, grid.means(grid.tested)
+        return tuple(
+            Entry(
+                rank=rank,
+                configuration=grid.configurations[k],
+                score=shown_interval(intervals[k], grid.metric),
+                behind=comparisons.difference(ranked[0][1], k),
+                ranks=None if comparisons.cannot else (int(ranks[k, 0]), int(ranks[k, 1])),
+                in_best_set=bool(comparisons.in_best_set[k]),
+                p_worse=float(comparisons.p_worse[k]),
+                tested=float(tested[k]),
+            )
+            for rank, k in ranked
+        )
+
+    @cached_property
+    def winner(self) -> Winner | None:
+        """The selected configuration's score, corrected for its selection; None if nothing is selected."""
+        best, tested = self.comparisons.best, goodness(self.metric, self.grid.scores(self.grid.tested))
+        return None if best is None else selected(self.grid.goodness, tested, best, self.comparisons.in_best_set)
+
+    @property
+    def uncorrected(self) -> Interval:
+        """Mean goodness of the selected configuration on the test split."""
+        assert self.comparisons.best is not None
+        tested = goodness(self.metric, self.grid.scores(self.grid.tested))
+        return mean_interval(tested[self.comparisons.best], self.spent)
+
+    @cached_property
+    def test(self) -> Interval | None:
+        """The score to expect of it on the test split, less what the choice has flattered it by, if that is known.
+
+        That is an estimate itself, too large where one configuration is far above many others, so the interval reaches
+        from the lower end with it to the upper end without it.
+        """
+        if not self.winner:
+            return None
+        found, optimism = self.uncorrected, self.winner.test_optimism
+        shift = optimism if math.isfinite(optimism) else 0.0
+        low, high = (math.nan, math.nan) if found.cannot else (found.low - shift, found.high)
+        shifted = dataclasses.replace(found, estimate=found.estimate - shift, low=low, high=high, level=LEVEL)
+        return shown_interval(shifted, self.metric)
+
+    @cached_property
+    def effects(self) -> FactorEffects:
+        """Of the axes on the goodness."""
+        grid = self.grid
+        levels = [tuple(configuration.levels.values()) for configuration in grid.configurations]
+        effects = factor_effects(grid.goodness, levels, [axis.name for axis in grid.axes], self.spent)
+        if effects.cannot or not _flattered(grid):
+            return effects
+        cannot = (
+            "replicates diverged at some levels and not at all of their grid points, so means over what is left would "
+            "flatter these levels"
+        )
+        return dataclasses.replace(effects, table=(), effects=(), crossings=(), cell_means={}, cannot=cannot)
 
     @property
     def spans(self) -> list[AxisEffect]:
@@ -285,44 +318,112 @@ class Findings:
             if (span := term.span)
         )
 
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The selected configuration beside the runner-up, and the best of every other level of each axis."""
+        entries, comparisons = self.entries, self.comparisons
+        if len(entries) < 2:
+            return ()
+        named = {1: "second in the ranking"}
+        for axis in self.grid.axes:
+            seen = {entries[0].configuration.levels[axis.name]}
+            for place, entry in enumerate(entries[1:], start=1):
+                level = entry.configuration.levels[axis.name]
+                if level not in seen and len(seen) <= _MOST_PAIRS:
+                    named.setdefault(place, f"first with {level}")
+                    seen.add(level)
+        margin = None if comparisons.cannot else self.metric.margin
+        pairs = []
+        for place, why in sorted(named.items()):
+            behind = entries[place].behind
+            equal = None if margin is None else max(-behind.low, behind.high) < margin
+            pairs.append(Pair(entry=entries[place], why=why, equal=equal))
+        return tuple(pairs)
 
-class OfTask(Protocol):
-    """What a task has to say of the predictions of the first configurations of the ranking."""
+    @cached_property
+    def named(self) -> tuple[Named, ...]:
+        """The pairs that the sweep file names."""
+        scores, better, found = self.grid.goodness, self.comparisons.better, []
+        for pair in self.compare:
+            (first, one), (second, other) = (self._place(point) for point in pair)
+            test, anyway, cannot = None, False, ""
+            if one is None or other is None:
+                cannot = f"{first if one is None else second} cannot be compared"
+            elif one == other:
+                cannot = "the two gave identical numbers"
+            else:
+                test = named_pair(scores[one], scores[other], LEVEL, pairs=len(self.compare))
+                anyway, cannot = bool(better[one, other] or better[other, one]), test.cannot
+            found.append(Named(names=(first, second), pair=test, anyway=anyway, cannot=cannot))
+        return tuple(found)
 
-    def case_scores(self, score: Score) -> NDArray[np.bool_] | None:
-        """Whether the selected configuration is right in each case `[S, N]`; None if the score is no share of them."""
-
-    def doubts(self) -> list[str]:
-        """What is doubtful about the selected configuration, for the verdict."""
-
-    def details(self) -> dict[str, str]:
-        """Sentences to stand below the verdict, by topic."""
-
-    def beside(self, other: Configuration) -> dict[str, str]:
-        """Further cells of the row that compares the selected configuration with another."""
-
-    def section(self, analysis: "Analysis") -> Section:
-        """Its own section of the report."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Analysis(Findings):
-    """What a report says of one experiment: the findings, and what several sections need beside them.
-
-    Attributes:
-        state: What it was read from.
-        of_task: What only its task can say.
-        cases: Test samples over which the interval of `test` is, beside the seeds; 0 if it is over seeds alone.
-    """
-
-    state: State
-    of_task: OfTask
-    cases: int
+    @cached_property
+    def against(self) -> Baseline | None:
+        """What is better than the baseline of the sweep file; None if it names none."""
+        if not self.baseline:
+            return None
+        comparisons, (name, place) = self.comparisons, self._place(self.baseline)
+        if place is None or comparisons.cannot:
+            cannot = comparisons.cannot or f"{name} cannot be compared"
+            return Baseline(name=name, p_better={}, better=(), cannot=cannot)
+        p_values = zip(self.grid.configurations, comparisons.better_than(place).tolist(), strict=True)
+        p_better = {one.name: p for k, (one, p) in enumerate(p_values) if k != place}
+        better = tuple(other for other, p in p_better.items() if p < comparisons.limit)
+        return Baseline(name=name, p_better=p_better, better=better, cannot="")
 
     @property
-    def manifest(self) -> Manifest:
-        """Of the experiment."""
-        return self.state.manifest
+    def confirmation(self) -> Confirmation | None:
+        """What fresh seeds of finalists say; None if there are none."""
+        return None
+
+    def _place(self, point: Point) -> tuple[str, int | None]:
+        """The name of the configuration that stands for a grid point and its index, None if it is not compared."""
+        for k, configuration in enumerate(self.grid.configurations):
+            if any(one.values == point for one in configuration.points):
+                return configuration.name, k
+        return next((one.name for one in self.grid.points if one.values == point), " ".join(map(str, point))), None
+
+
+def confirm(grid: Grid, *, unfinished: bool = False) -> Confirmation:
+    """Compares the first of some finalists with the others, from their fresh seeds alone.
+
+    Args:
+        grid: Of the finalists; the first point of it is the one that was selected.
+        unfinished: Whether seeds are still to come.
+    """
+    count = len(grid.configurations)
+    first = next((k for k, one in enumerate(grid.configurations) if grid.points[0] in one.points), None)
+    comparisons = compare(grid.goodness, LEVEL)
+    cannot = comparisons.cannot if count != 1 else ""
+    if first is None:
+        cannot = f"{grid.points[0].name} cannot be compared"
+    p_values = [math.nan] * count if first is None else comparisons.worse_than(first).tolist()
+    tested = goodness(grid.metric, grid.scores(grid.tested))
+    return Confirmation(
+        seeds=len(grid.seeds),
+        finalists=tuple(
+            Finalist(
+                name=grid.configurations[k].name,
+                score=shown_interval(mean_interval(grid.goodness[k], LEVEL), grid.metric),
+                tested=shown_interval(mean_interval(tested[k], LEVEL), grid.metric),
+                p_worse=p_values[k],
+                beaten=not cannot and k != first and p_values[k] < comparisons.limit,
+            )
+            for k in sorted(range(count), key=lambda k: k != first)
+        ),
+        provisional="the confirmation is not finished" if unfinished else comparisons.provisional,
+        cannot=cannot,
+    )
+
+
+def _flattered(grid: Grid) -> bool:
+    """Whether a level has grid points that diverged beside others that did not: a mean of these says too much."""
+    lost = {one.point.values for one in grid.diverged}
+    trained = {point.values for configuration in grid.configurations for point in configuration.points}
+    for axis in range(len(grid.axes)):
+        gone = {values[axis] for values in lost} - {values[axis] for values in trained}
+        lost = {values for values in lost if values[axis] not in gone}
+    return bool(lost)
 
 
 def shown_interval(interval: Interval, metric: Metric) -> Interval:
@@ -331,62 +432,3 @@ def shown_interval(interval: Interval, metric: Metric) -> Interval:
     return dataclasses.replace(
         interval, estimate=metric.value(interval.estimate), low=metric.value(low), high=metric.value(high)
     )
-
-
-def _of_configurations(found: Findings) -> Iterator[Claim]:
-    doubt, entries = found.doubt, found.entries
-    if not found.comparisons.cannot:
-        for entry in entries:
-            if not entry.in_best_set:
-                yield Claim(kind="worse", subject=(entry.name,), provisional=doubt)
-        for entry in entries:
-            if entry.ranks and entry.ranks != (1, len(entries)):
-                low, high = map(float, entry.ranks)
-                yield Claim(kind="rank", subject=(entry.name,), provisional=doubt, low=low, high=high)
-    if not entries or not found.test:
-        return
-    name = entries[0].name
-    for kind, interval in (("mean", entries[0].score), ("test", found.test)):
-        if not interval.cannot:
-            yield Claim(kind=kind, subject=(name,), provisional=doubt, low=interval.low, high=interval.high)
-    for pair in found.pairs:
-        if pair.equal:
-            yield Claim(kind="equal", subject=(name, pair.entry.name), provisional=doubt)
-
-
-def _of_axes(found: Findings) -> Iterator[Claim]:
-    effects, spans = found.effects, found.spans
-    if effects.cannot:
-        return
-    doubts = {one.axis: found.doubt or one.provisional for one in spans}
-    matter = [one for one in spans if one.span.low > 0]
-    for one in matter:
-        low, high = one.span.low, one.span.high
-        yield Claim(kind="axis", subject=(one.axis,), provisional=doubts[one.axis], low=low, high=high)
-    # Compared with every axis, also with those that are not shown to matter: they may.
-    if matter and len(spans) > 1 and all(one.span.high < matter[0].span.low for one in spans if one is not matter[0]):
-        unsure = next(filter(None, doubts.values()), "")
-        yield Claim(kind="most", subject=(matter[0].axis,), provisional=unsure)
-    # Each pair once, however many of their levels change places.
-    for factor, other in dict.fromkeys((one.factor, one.other) for one in effects.crossings):
-        yield Claim(kind="depends", subject=(factor, other), provisional=doubts[factor])
-    for row in effects.table:
-        if row.kind == "interaction" and row.p_value < 1 - effects.level:
-            yield Claim(kind="combine", subject=row.factors, provisional=found.doubt)
-
-
-def _of_plans(found: Findings) -> Iterator[Claim]:
-    for named in found.named:
-        if named.pair and named.pair.shown:
-            subject = named.names if named.pair.difference > 0 else named.names[::-1]
-            yield Claim(kind="named", subject=subject, provisional=found.unfinished)
-    if found.baseline:
-        for name in found.baseline.better:
-            yield Claim(kind="baseline", subject=(name, found.baseline.name), provisional=found.doubt)
-
-
-def _of_diverged(found: Findings) -> Iterator[Claim]:
-    for one in found.grid.diverged:
-        if one.n > 1:
-            share = one.share(LEVEL)
-            yield Claim(kind="diverges", subject=(one.point.name,), low=share.low, high=share.high)

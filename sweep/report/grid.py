@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from sweep.axes import Axis, Level, Point
 from sweep.figures import Cost, Curve, Palette, cost, heat_map, learning_curves
 from sweep.metrics import NONE, Score
+from sweep.report.analysis import Analysis
 from sweep.report.document import Block, Drawing, Section, Table, note, section, warning
-from sweep.report.findings import MOST_SHOWN, Analysis
+from sweep.report.findings import MOST_SHOWN
 from sweep.stats import pareto_front
 from sweep.table import TIME, Configuration
 from sweep.tables import bold, code

@@ -11,8 +11,8 @@ import pandas as pd
 
 from sweep.axes import value_name
 from sweep.records import State
+from sweep.report.analysis import Analysis
 from sweep.report.document import Block, Paragraph, Section, Table, note, section
-from sweep.report.findings import Analysis
 from sweep.report.formats import duration, numbered, several
 from sweep.table import TIME
 from sweep.tables import code

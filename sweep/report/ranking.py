@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from sweep.figures import Bar, ranking
 from sweep.metrics import NONE, Metric, scores
+from sweep.report.analysis import Analysis
+from sweep.report.claims import LEVEL
 from sweep.report.document import Block, Drawing, Paragraph, Section, Table, note, section, warning
-from sweep.report.findings import LEVEL, MOST_SHOWN, Analysis, Entry
+from sweep.report.findings import MOST_SHOWN, Entry
 from sweep.report.formats import SHARE, numbered, several, significant
 from sweep.report.verdict import missing
 from sweep.table import TIME

@@ -11,9 +11,10 @@ from sweep.axes import Point, value_name
 from sweep.config import AXES
 from sweep.figures import critical_difference_diagram
 from sweep.metrics import NONE
+from sweep.report.analysis import Analysis
 from sweep.report.document import Block, Document, Drawing, Paragraph, Section, Table, note, section, warning
 from sweep.report.effects import span_cells, spans_table
-from sweep.report.findings import MOST_SHOWN, Analysis
+from sweep.report.findings import MOST_SHOWN
 from sweep.report.formats import listed, p_equals, several
 from sweep.report.verdict import incomplete, verdict
 from sweep.stats import critical_difference

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from sweep.report.analysis import Analysis
+from sweep.report.claims import LEVEL, Claim
 from sweep.report.document import Paragraph, Section, section
-from sweep.report.findings import LEVEL, Analysis, Baseline, Claim, Findings, Named
+from sweep.report.findings import Baseline, Findings, Named
 from sweep.report.formats import listed, numeral, p_equals, several
 from sweep.stats import Interval, detectable, seeds_range
 from sweep.table import Grid
@@ -274,7 +276,7 @@ def _what_settles(analysis: Analysis) -> str:
 def _plans(analysis: Analysis) -> str:
     """What the sweep file named beforehand: pairs, and a baseline."""
     parts = [_pair(analysis, named) for named in analysis.named]
-    parts += [_baseline(analysis, analysis.baseline)] if analysis.baseline else []
+    parts += [_baseline(analysis, analysis.against)] if analysis.against else []
     return f"As named beforehand: {'; '.join(parts)}." if parts else ""
 
 

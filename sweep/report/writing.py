@@ -3,17 +3,14 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from sweep.examples.published import published_section
 from sweep.records import State, average_over_occurring
-from sweep.report.analysis import analyse
+from sweep.report.analysis import Analysis, analyse
 from sweep.report.comparisons import comparisons_section
 from sweep.report.control import control_section
 from sweep.report.document import Document, Drawing, Section, Table, page, readme
 from sweep.report.effects import effects_section
 from sweep.report.files import folders_of, proposed_folder, write_files
-from sweep.report.findings import Analysis
 from sweep.report.formats import several
 from sweep.report.grid import grid_section
 from sweep.report.provenance import provenance_section
@@ -46,7 +43,7 @@ SECTIONS: tuple[Callable[[Analysis], Section | None], ...] = (
 def write(states: Sequence[State], out: Path) -> Path:
     """Writes the report of one or several experiments; see `sweep.report.write_report`."""
     # A fixed start, so that the same records always give the same report.
-    analyses = [analyse(average_over_occurring(state.legible), np.random.default_rng(0)) for state in states]
+    analyses = [analyse(average_over_occurring(state.legible)) for state in states]
     names = [state.experiment.name for state in states]
     instead = proposed_folder(out, names)
     folders = folders_of(names)

@@ -28,8 +28,10 @@ from sweep.figures.drawing import (
     text_width,
 )
 from sweep.metrics import NONE, Metric, Score
+from sweep.report.analysis import Analysis
+from sweep.report.claims import LEVEL
 from sweep.report.document import Block, Drawing, Paragraph, Section, Table, section, warning
-from sweep.report.findings import LEVEL, Analysis, shown_interval
+from sweep.report.findings import shown_interval
 from sweep.report.formats import p_equals
 from sweep.stats import Interval, chance_of_at_least, mean_interval, prediction_interval
 from sweep.table import Grid, GridPoint, goodness
