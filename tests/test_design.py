@@ -100,6 +100,41 @@ def test_arrows_between_rooms_point_down_only() -> None:
     assert {(one, other) for one, other in arrows if floor[one] <= floor[other]} == UP.keys()
 
 
+def picture() -> list[str]:
+    """The lines of the README's picture of how it works, each as long as the longest."""
+    text = (ROOT / "README.md").read_text().partition("## How it works\n\n```\n")[2].partition("```")[0]
+    width = max(map(len, text.splitlines()))
+    return [line.ljust(width) for line in text.splitlines()]
+
+
+def names_at(line: str, column: int) -> list[str]:
+    """The rooms that are named, with commas between, where a column is."""
+    return next(m[0].split(", ") for m in re.finditer(r"[a-z]+(, [a-z]+)*", line) if m.start() <= column < m.end())
+
+
+def drawn() -> set[tuple[str, str]]:
+    """The arrows of the picture."""
+    lines, arrows = picture(), set()
+    for number, line in enumerate(lines):
+        for tip in re.finditer("►", line):
+            row, start = number, re.search("[^─]─*$", line[: tip.start()]).start()  # type: ignore[union-attr]
+            while lines[row][start] in "├└│":
+                row -= 1
+            if lines[row][start] == "┬":
+                start = re.search(" ─*$", lines[row][:start]).start()  # type: ignore[union-attr]
+            sources, targets = names_at(lines[row], start - 1), names_at(line, tip.end() + 1)
+            arrows |= {(source, target) for source in sources for target in targets}
+    return arrows
+
+
+def test_the_picture_in_the_readme_is_the_real_house() -> None:
+    arrows = {(room(module), other) for module in MODULES for other in rooms(module)}
+    assert len(drawn()) > 20
+    assert drawn() - arrows == set()
+    of_little_weight = {"__init__", "__main__", "errors", "interruption", "machine", "streams"}
+    assert {name for arrow in drawn() for name in arrow} >= {room(module) for module in MODULES} - of_little_weight
+
+
 @pytest.mark.xfail(strict=True, reason="the packages report and figures name what they have of it")
 def test_only_files_of_classification_speak_of_it() -> None:
     # Sweep files are a user's words.
