@@ -107,7 +107,7 @@ def test_turning_scores_and_direction_changes_nothing(kind, seed):
     assert any(claim.kind == "worse" for claim in larger.claims)
     np.testing.assert_array_equal(ours[1], theirs[1])
     np.testing.assert_allclose(ours[2], theirs[2], rtol=1e-12)
-    assert larger.baseline == smaller.baseline
+    assert larger.against == smaller.against
     assert larger.named == smaller.named
     assert larger.winner == smaller.winner
 
@@ -121,7 +121,7 @@ def test_unit_and_offset_change_no_p_value(kind, factor, offset):
     ours, theirs = told(plain), told(changed)
     assert ours[0] == theirs[0]
     np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-6)
-    np.testing.assert_allclose(list(changed.baseline.p_better.values()), list(plain.baseline.p_better.values()), 1e-6)
+    np.testing.assert_allclose(list(changed.against.p_better.values()), list(plain.against.p_better.values()), 1e-6)
     assert changed.named[0].pair.e_value == pytest.approx(plain.named[0].pair.e_value, rel=1e-6)
 
 
