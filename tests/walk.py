@@ -17,8 +17,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-import numpy as np
-
 import sweep
 from sweep.config import load_sweep
 from sweep.datasets import load_dataset
@@ -82,7 +80,7 @@ def train_a_trial(folder: Path, worker: Worker) -> None:
 def first_row(folder: Path) -> str:
     """What a report does for one row of its ranking."""
     state = read_state(Experiment(open_storage(str(folder)).folder("walk")))
-    section = ranking_section(analyse(state, np.random.default_rng(0)))
+    section = ranking_section(analyse(state))
     ranking = next(block for block in section.blocks if isinstance(block, Table))
     return " ".join(ranking.shown.iloc[0])
 
