@@ -67,12 +67,7 @@ class Images:
 
 
 class Classification:
-    """See `sweep.report.findings.OfTask`.
-
-    Args:
-        state: Of the experiment.
-        ranked: The first configurations of the ranking.
-    """
+    """See `sweep.report.analysis.OfTask`; of the first configurations of the ranking."""
 
     def __init__(self, state: State, ranked: Sequence[Configuration]) -> None:
         self.images = _read(state, ranked)
@@ -83,9 +78,8 @@ class Classification:
 
     def doubts(self) -> list[str]:
         """The classes that the selected configuration does not know."""
-        if not self.images or not self.images.predicted[0].never.any():
+        if not self.images or not (never := self.images.predicted[0].never).any():
             return []
-        never = self.images.predicted[0].never
         names = listed([f"class {self.images.target_names[label]}" for label in np.flatnonzero(never.any(axis=0))])
         which = f" in {never.any(axis=1).sum()} of {several(len(never), 'seed')}" if len(never) > 1 else ""
         return [f"the selected configuration never predicts {names}{which}"]
@@ -94,13 +88,9 @@ class Classification:
         """How many others do not know a class."""
         others = self.images.predicted[1:] if self.images else ()
         concerned = sum(bool(one.never.any()) for one in others)
-        if not concerned:
-            return {}
-        text = (
-            f"Of {several(len(others), 'other configuration')}, {concerned} never "
-            f"{'predicts' if concerned == 1 else 'predict'} some class of the test images, in one seed or more."
-        )
-        return {"never_predicted": text}
+        never = f"{concerned} never {'predicts' if concerned == 1 else 'predict'} some class of the test images"
+        text = f"Of {several(len(others), 'other configuration')}, {never}, in one seed or more."
+        return {"never_predicted": text} if concerned else {}
 
     def beside(self, other: Configuration) -> dict[str, str]:
         """How many images only the selected configuration gets wrong, and only the other."""
@@ -116,14 +106,11 @@ class Classification:
         if self.images is None:
             text = "There are no predictions of a selected configuration to look at."
             return section("confusion", "Confusion", [warning(text)])
-        images, selected = self.images, self.images.predicted[0]
+        images, seeds = self.images, several(len(analysis.grid.seeds), "seed")
+        text = f"On {several(len(images.y_true), 'test image')}, counts summed over {seeds}; each row of a matrix is "
         blocks = [
-            Paragraph(
-                text=f"On {several(len(images.y_true), 'test image')}, counts summed over "
-                f"{several(len(analysis.grid.seeds), 'seed')}; each row of a matrix is divided by its sum. Rows are "
-                "true classes, columns predicted ones."
-            ),
-            _matrix(images, selected, "selected", " (selected): counts, and share of the true class."),
+            Paragraph(text=f"{text}divided by its sum. Rows are true classes, columns predicted ones."),
+            _matrix(images, images.predicted[0], "selected", " (selected): counts, and share of the true class."),
             _difference(images),
             _most_confused(images),
             _by_class(images),
@@ -284,15 +271,14 @@ def _hard(images: Images) -> list[Block | None]:
     wrong, count = images.wrong, len(images.predicted)
     everywhere = np.flatnonzero(wrong.all(axis=0))
     only = np.flatnonzero(wrong[0] & ~wrong[1:].any(axis=0)) if count > 1 else np.arange(0)
-    text = (
-        f"{several(len(everywhere), 'test image')} of {len(images.y_true):,} are wrong in every one of "
-        f"{several(count, 'configuration')} (by a majority of its seeds)"
-    )
-    text += f"; {several(len(only), 'image')} only in the selected one" if count > 1 else ""
+    counted = f"{several(len(everywhere), 'test image')} of {len(images.y_true):,} are wrong in every one of "
+    counted += f"{several(count, 'configuration')} (by a majority of its seeds)"
+    counted += f"; {several(len(only), 'image')} only in the selected one" if count > 1 else ""
+    text = Paragraph(text=f"{counted}.")
     if images.pixels is None:
-        return [Paragraph(text=f"{text}."), note("The data are no images, so none is shown.")]
+        return [text, note("The data are no images, so none is shown.")]
     return [
-        Paragraph(text=f"{text}."),
+        text,
         _strip(images, images.pixels, everywhere, "wrong-everywhere", "that every configuration gets wrong"),
         _strip(images, images.pixels, only, "wrong-selected-only", "that only the selected configuration gets wrong"),
     ]

@@ -21,12 +21,13 @@ def comparisons_section(analysis: Analysis) -> Section:
         text = text if len(entries) >= 2 else "There is nothing to compare with."
         return section("comparisons", "Comparisons", [warning(text), *planned])
     inside, shown = [entry for entry in entries if entry.in_best_set], entries[:MOST_SHOWN]
+    text = (
+        f"{several(len(inside), 'configuration')} of {len(entries)} may be the best. A set made this way misses a "
+        "configuration that truly is the best, alone or tied, in at most 5 % of experiments; "
+        f"n = {several(comparisons.n, 'seed')}."
+    )
     blocks = [
-        Paragraph(
-            text=f"{several(len(inside), 'configuration')} of {len(entries)} may be the best. A set made this way "
-            "misses a configuration that truly is the best, alone or tied, in at most 5 % of experiments; "
-            f"n = {several(comparisons.n, 'seed')}."
-        ),
+        Paragraph(text=text),
         warning(f"Provisional: {analysis.doubt}." if analysis.doubt else ""),
         Table(
             name="best",
@@ -125,14 +126,12 @@ def _fresh(analysis: Analysis) -> list[Block | None]:
         }
         for place, one in enumerate(confirmed.finalists)
     ]
-    return [
-        Table(name="confirmation", title="Finalists with fresh seeds alone", shown=pd.DataFrame(rows)),
-        note(
-            f"{several(confirmed.seeds, 'seed')} that chose nothing: these means are not flattered by the choice, and "
-            "Student's intervals are each of its own row. The first of the finalists is tested against the others, "
-            "one-sided and in steps (Dunnett)."
-        ),
-    ]
+    text = (
+        f"{several(confirmed.seeds, 'seed')} that chose nothing: these means are not flattered by the choice, and "
+        "Student's intervals are each of its own row. The first of the finalists is tested against the others, "
+        "one-sided and in steps (Dunnett)."
+    )
+    return [Table(name="confirmation", title="Finalists with fresh seeds alone", shown=pd.DataFrame(rows)), note(text)]
 
 
 def _baseline(analysis: Analysis) -> list[Block | None]:

@@ -74,17 +74,13 @@ def _of_levels(analysis: Analysis) -> list[Block | None]:
         | {"share of variance in this sample (%)": _SHARE.text(one.share), "p": p_text(one.p_value)}
         for one in analysis.spans
     ]
-    return [
-        Paragraph(
-            text=f"Effects on {analysis.criterion.title}{unit}: how far a level lies from the mean of all levels of "
-            "its axis, the other axes averaged out. Levels that gave identical numbers are one level."
-        ),
-        Drawing(picture=main_effects(small, score=analysis.criterion, palette=palette), caption=caption)
-        if small
-        else None,
-        spans_table(rows),
-        _interactions(analysis, palette),
-    ]
+    what = (
+        f"Effects on {analysis.criterion.title}{unit}: how far a level lies from the mean of all levels of its axis, "
+    )
+    what += "the other axes averaged out. Levels that gave identical numbers are one level."
+    picture = main_effects(small, score=analysis.criterion, palette=palette) if small else None
+    drawing = Drawing(picture=picture, caption=caption) if picture else None
+    return [Paragraph(text=what), drawing, spans_table(rows), _interactions(analysis, palette)]
 
 
 def _bar(analysis: Analysis, one: AxisEffect, level: Level) -> Bar:
