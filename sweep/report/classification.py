@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from sweep.axes import Level
@@ -19,7 +18,7 @@ from sweep.figures.drawing import Picture, broken
 from sweep.metrics import NONE, Score
 from sweep.records import State
 from sweep.report.analysis import Analysis
-from sweep.report.document import Block, Drawing, Paragraph, Section, Table, note, section, warning
+from sweep.report.document import Content, Drawing, Section, Table, note, section, table, warning
 from sweep.report.files import unused
 from sweep.report.findings import MOST_SHOWN
 from sweep.report.formats import SHARE, listed, several
@@ -109,7 +108,7 @@ class Classification:
         images, seeds = self.images, several(len(analysis.grid.seeds), "seed")
         text = f"On {several(len(images.y_true), 'test image')}, counts summed over {seeds}; each row of a matrix is "
         blocks = [
-            Paragraph(text=f"{text}divided by its sum. Rows are true classes, columns predicted ones."),
+            f"{text}divided by its sum. Rows are true classes, columns predicted ones.",
             _matrix(images, images.predicted[0], "selected", " (selected): counts, and share of the true class."),
             _difference(images),
             _most_confused(images),
@@ -171,7 +170,7 @@ def _matrix(images: Images, one: Predicted, name: str, what: str, **options: Any
     return Drawing(picture=picture, caption=f"{bold(one.configuration.name)}{what}")
 
 
-def _difference(images: Images) -> Block | None:
+def _difference(images: Images) -> Content:
     """From the best of the smallest models, or from the second in the ranking if the selected one is that itself."""
     if len(images.predicted) < 2:
         return note("There is no other configuration to compare its confusions with.")
@@ -190,7 +189,7 @@ def _difference(images: Images) -> Block | None:
     )
 
 
-def _most_confused(images: Images) -> Block:
+def _most_confused(images: Images) -> Content:
     confusion = images.predicted[0].confusion
     errors = confusion - np.diag(np.diag(confusion))
     order = np.argsort(-errors, axis=None, kind="stable")[:_MOST_PAIRS]
@@ -205,9 +204,9 @@ def _most_confused(images: Images) -> Block:
         for place in places
     ]
     if not rows:
-        return Paragraph(text="The selected configuration confuses no test image.")
+        return "The selected configuration confuses no test image."
     title = "Most confused pairs, selected configuration"
-    return Table(name="confused", title=title, shown=pd.DataFrame(rows), narrow=True)
+    return table("confused", title, rows, narrow=True)
 
 
 def _by_class(images: Images) -> Table:
@@ -221,7 +220,7 @@ def _by_class(images: Images) -> Table:
     ]
     many = len(rows) > _MOST_CLASSES
     title = "Precision, recall and F1 by class, selected configuration"
-    return Table(name="classes", title=title, shown=pd.DataFrame(rows), folded=many, narrow=not many)
+    return table("classes", title, rows, folded=many, narrow=not many)
 
 
 def _by_level(analysis: Analysis, images: Images) -> list[Drawing]:
@@ -266,7 +265,7 @@ def _wall(analysis: Analysis, images: Images) -> Drawing:
     return Drawing(picture=wall(named, columns=8), caption=caption)
 
 
-def _hard(images: Images) -> list[Block | None]:
+def _hard(images: Images) -> list[Content]:
     """The images that every configuration gets wrong, and those that only the selected one does."""
     wrong, count = images.wrong, len(images.predicted)
     everywhere = np.flatnonzero(wrong.all(axis=0))
@@ -274,7 +273,7 @@ def _hard(images: Images) -> list[Block | None]:
     counted = f"{several(len(everywhere), 'test image')} of {len(images.y_true):,} are wrong in every one of "
     counted += f"{several(count, 'configuration')} (by a majority of its seeds)"
     counted += f"; {several(len(only), 'image')} only in the selected one" if count > 1 else ""
-    text = Paragraph(text=f"{counted}.")
+    text = f"{counted}."
     if images.pixels is None:
         return [text, note("The data are no images, so none is shown.")]
     return [

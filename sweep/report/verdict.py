@@ -27,7 +27,7 @@ def verdict_section(analysis: Analysis) -> Section:
     # The banner above says how the experiment stands.
     blocks = [Paragraph(text=text, kind="verdict") for topic, text in verdict(analysis).items() if topic != "state"]
     points = [Paragraph(text=text, kind="point") for text in details(analysis).values()]
-    return section("verdict", "Verdict", [*blocks, Paragraph(text="In detail:") if points else None, *points])
+    return section("verdict", "Verdict", [*blocks, "In detail:" if points else None, *points])
 
 
 def verdict(analysis: Analysis) -> dict[str, str]:
