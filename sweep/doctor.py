@@ -1,6 +1,6 @@
 """Checks before training: what would stop a sweep, found out in seconds. The same at each start as in `sweep doctor`.
 
-Each check gives one line, or raises the error that says what to do. Imports neither torch nor ray at the top.
+Each check gives one line, or raises the `SweepError` that says what to do. Imports neither torch nor ray at the top.
 """
 
 import functools
@@ -73,11 +73,7 @@ def examine(
 
 
 def check_versions(manifest: Manifest | None) -> str:
-    """Says which versions are here, and where they differ from those that an experiment was begun with.
-
-    Raises:
-        SweepError: if a package is missing.
-    """
+    """Says which versions are here, and where they differ from those that an experiment was begun with."""
     here = versions()
     if missing := [name for name in here if here[name] == NOT_THERE]:
         raise SweepError(f"the package {missing[0]} is not installed; install sweep again")
@@ -89,12 +85,7 @@ def check_versions(manifest: Manifest | None) -> str:
 
 
 def read_dataset(sweep: SweepConfig, manifest: Manifest | None, data_dir: str | None) -> Dataset:
-    """Reads the data set of a sweep, for an experiment that exists the one that it was made with.
-
-    Raises:
-        DatasetError: if it is not there or broken.
-        ExperimentError: if it is another one.
-    """
+    """Reads the data set of a sweep, for an experiment that exists the one that it was made with."""
     dataset = load_dataset(
         sweep.dataset,
         validation_size=sweep.validation_size,
@@ -111,9 +102,6 @@ def find_data_file(sweep: SweepConfig, manifest: Manifest | None, data_dir: str 
     It is the sweep's own, from its sweep file's folder; of an experiment that exists also where it was read before,
     or, as sweep 0.1.0 took paths, in the shell's folder: there the hash tells whether it is the right one. With
     `data_dir` it is the file of its name there.
-
-    Raises:
-        DatasetError: if there is none, with where it was looked for.
     """
     if not names_data_file(sweep.dataset):
         return None
@@ -137,10 +125,6 @@ def compare_data(sweep: SweepConfig, manifest: Manifest, data_dir: str | None) -
     """Checks that the data of a finished experiment are still those that it was made with; says why if it cannot.
 
     Only files that have another size, time or place than recorded are read.
-
-    Raises:
-        DatasetError: if they have become unreadable.
-        ExperimentError: if they are others.
     """
     try:
         file = find_data_file(sweep, manifest, data_dir)
@@ -156,12 +140,7 @@ def compare_data(sweep: SweepConfig, manifest: Manifest, data_dir: str | None) -
 
 
 def check_engine(sweep: SweepConfig, manifest: Manifest | None, worker: Worker) -> str:
-    """Says which engines train: those that an experiment was begun with, else those that take the sweep's trials.
-
-    Raises:
-        ConfigError: if an engine is asked for by name and cannot be used.
-        ResourceError: if the experiment was begun with it and it cannot be used.
-    """
+    """Says which engines train: those that an experiment was begun with, else those that take the sweep's trials."""
     planned = [] if manifest else sweep.trials(dataset_sha256="")
     trials = manifest.trials if manifest else [worker.assign(sweep.engine, trial) for trial in planned]
     counts = Counter(trial.engine for trial in trials)
@@ -183,11 +162,7 @@ def check_engine(sweep: SweepConfig, manifest: Manifest | None, worker: Worker) 
 
 
 def check_dataset(dataset: Dataset, manifest: Manifest | None) -> str:
-    """Says which data set was read.
-
-    Raises:
-        ExperimentError: if it is not the one that the experiment was made with.
-    """
+    """Says which data set was read."""
     record = dataset.record
     if manifest and record.sha256 != manifest.dataset.sha256:
         where = next(iter(record.files), record.name)
@@ -211,21 +186,13 @@ def describe_classes(record: DatasetRecord) -> str:
 
 
 def check_storage(storage: Storage) -> str:
-    """Says that files can be written.
-
-    Raises:
-        StorageError: if not; nothing stays behind.
-    """
+    """Says that files can be written."""
     storage.check_writable()
     return f"{storage} can be written"
 
 
 def check_space(storage: Storage, manifest: Manifest, left: Sequence[TrialConfig]) -> str:
-    """Says how the free space compares with what the trials that are left need.
-
-    Raises:
-        StorageError: if there is less.
-    """
+    """Says how the free space compares with what the trials that are left need."""
     needed = disk_estimate_gb(manifest, left)
     free = storage.free_gb()
     if free is None:

@@ -65,11 +65,7 @@ class Replicate:
 class GridPoint:
     """A grid point with all its finished replicates.
 
-    Attributes:
-        levels: Of the axes that vary.
-        parameters: Trained parameters of one replicate.
-        replicates: By seed; a seed that several trials have counts once.
-        trouble: Why trials of it are missing, "" if none is.
+    Its levels are of the axes that vary; `parameters` is of one replicate, `trouble` says why trials are missing.
     """
 
     levels: tuple[Level, ...]
@@ -92,10 +88,8 @@ class GridPoint:
 class Configuration:
     """One grid point, or several that are twins, with their scores.
 
-    Attributes:
-        levels: By axis; of twins with the values of all.
-        points: The grid points it stands for, in the order of the grid.
-        replicates: In the order of the grid's seeds, None where there is none; of twins, of the first that has it.
+    Its levels, by axis, have the values of all its grid points. Replicates are in the order of the grid's seeds, None
+    where there is none; of twins, of the first that has it.
     """
 
     levels: Mapping[str, Level]
@@ -135,11 +129,7 @@ class Configuration:
 class Diverged:
     """A grid point of whose replicates some diverged: no mean of the others says how good it is.
 
-    Attributes:
-        point: Of the grid.
-        count: Replicates that diverged.
-        n: All its replicates.
-        of: How many grid points there are, of which those are told that diverged.
+    That is `count` of its `n` replicates, and of `of` grid points those are told that diverged.
     """
 
     point: GridPoint
@@ -159,7 +149,7 @@ class Grid:
     Attributes:
         axes: Those that vary.
         criterion: The score that selects.
-        points: Every grid point of the manifest.
+        points: Every grid point of the manifest, in its order.
         seeds: S, all those that a compared configuration has.
         configurations: K, in the order of the grid.
         diverged: Grid points of which a replicate diverged: worse than all that are compared, whatever the others say.
@@ -235,25 +225,14 @@ def goodness(metric: Metric, values: NDArray[np.float64]) -> NDArray[np.float64]
 
 
 def read_grid(state: State, *, confirmation: bool = False) -> Grid:
-    """Groups an experiment's trials by grid point, finds their seeds and the twins.
-
-    Args:
-        state: Of the experiment.
-        confirmation: Whether the fresh seeds of the finalists are read, and not what they were chosen from.
-    """
+    """Groups trials by grid point, finds their seeds and the twins; of the confirmation or of the sweep itself."""
     manifest = state.manifest
     trials = manifest.confirmations if confirmation else manifest.compared
     return make_grid(_points(state, trials), manifest.varied, manifest.criterion)
 
 
 def make_grid(points: Sequence[GridPoint], axes: Sequence[Axis], criterion: Score) -> Grid:
-    """Finds what of the grid points can be compared.
-
-    Args:
-        points: Of the manifest.
-        axes: Those that vary.
-        criterion: The score that selects.
-    """
+    """Finds what of the grid points can be compared by the score that selects; the axes are those that vary."""
     reasons = [_reason(point, criterion) for point in points]
     lost = [sum(replicate.diverged for replicate in point.replicates.values()) for point in points]
     sound = [point for point, reason, count in zip(points, reasons, lost, strict=True) if not reason and not count]

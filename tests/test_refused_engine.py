@@ -19,7 +19,7 @@ from sweep.config import load_sweep
 from sweep.datasets import Dataset
 from sweep.doctor import Finding, check_engine, examine
 from sweep.errors import ConfigError, ResourceError
-from sweep.loops.stacked import selfcheck
+from sweep.loops import stacked
 from sweep.plan import Worker
 from sweep.records import Experiment, Manifest, read_state
 from sweep.report import write_report
@@ -36,11 +36,11 @@ REASON = "its self-check on cpu ended with AttributeError: no such operator"
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A cache folder in which the engine is refused; a process that has asked nothing yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    file = selfcheck.kept_in("cpu")
+    file = stacked.kept_in("cpu")
     LocalStorage(file.parent).write(file.name, json.dumps({"reason": REASON}).encode())
-    selfcheck._found.cache_clear()
+    stacked._found.cache_clear()
     yield tmp_path / "cache"
-    selfcheck._found.cache_clear()
+    stacked._found.cache_clear()
 
 
 @pytest.fixture

@@ -24,8 +24,7 @@ from loops import (
 from sweep.config import HIDDEN_LAYERS
 from sweep.loops.contract import Loop, TrainingSplit
 from sweep.loops.stacked import ACTIVATIONS
-from sweep.loops.stacked.loop import StackedLoop
-from sweep.loops.stacked.step import HostStep
+from sweep.loops.stacked.loop import StackedLoop, stretches
 from sweep.loops.torch import ReferenceLoop
 
 ENGINES = [ReferenceLoop, StackedLoop]
@@ -269,4 +268,5 @@ def test_a_state_is_a_copy(digits: TrainingSplit) -> None:
 
 @pytest.mark.parametrize(("batch_size", "num_classes", "steps"), [(64, 10, 64), (512, 100, 5), (4096, 1000, 1)])
 def test_logits_kept_for_scoring_are_bounded(batch_size: int, num_classes: int, steps: int) -> None:
-    assert HostStep.most_steps(batch_size, num_classes) == steps
+    size, first_sample, end = next(stretches(1_000_000, batch_size, num_classes, in_cache=True))
+    assert (size, first_sample, end) == (batch_size, 0, steps * batch_size)

@@ -9,9 +9,8 @@ from torch import Tensor
 
 from sweep.config import HIDDEN_LAYERS, TrialConfig
 from sweep.loops.contract import TrainingSplit
-from sweep.loops.stacked import ACTIVATIONS
+from sweep.loops.stacked import ACTIVATIONS, unfit
 from sweep.loops.stacked.loop import StackedLoop
-from sweep.loops.stacked.selfcheck import unfit
 from sweep.loops.torch import ReferenceLoop
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]

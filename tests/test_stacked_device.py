@@ -31,7 +31,7 @@ from sweep.config import HIDDEN_LAYERS
 from sweep.loops.contract import TrainingSplit
 from sweep.loops.stacked import ACTIVATIONS
 from sweep.loops.stacked import device as device_module
-from sweep.loops.stacked.device import DeviceStep, own_stream, resident, warm_up
+from sweep.loops.stacked.device import DeviceStep, as_one_call, on_stream, own_stream, resident
 from sweep.loops.stacked.loop import StackedLoop
 from sweep.loops.stacked.step import Stack, make_all
 from sweep.loops.torch import ReferenceLoop, layer_shapes
@@ -231,9 +231,11 @@ def _sum_of_ones() -> tuple[Tensor, Callable[[], object]]:
 
 def test_a_warm_up_makes_the_calls_and_leaves_no_trace() -> None:
     value, total = torch.tensor([1.0, 2.0]), torch.tensor(0.0)
-    warm_up([lambda: value.mul_(3), lambda: total.add_(1)], [value])
+    take = as_one_call([lambda: value.mul_(3), lambda: total.add_(1)], [value], value.device)
     assert value.tolist() == [1, 2]
     assert total > 0
+    take()
+    assert value.tolist() == [3, 6]
 
 
 def test_engines_with_the_same_images_share_one_copy_on_a_device(digits: TrainingSplit) -> None:
@@ -253,8 +255,10 @@ def test_the_copy_on_a_device_goes_with_its_last_engine(digits: TrainingSplit) -
 
 
 def test_on_the_cpu_there_is_no_stream() -> None:
-    with own_stream(object(), torch.device("cpu")) as stream:
-        assert stream is None
+    stream = own_stream(object(), torch.device("cpu"))
+    assert stream is None
+    with on_stream(stream):
+        assert torch.zeros(1).device.type == "cpu"
 
 
 class _OnCuda(TorchDispatchMode):

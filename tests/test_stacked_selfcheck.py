@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sweep.loops.stacked import selfcheck
-from sweep.loops.stacked.selfcheck import kept_in, unfit
+from sweep.loops import stacked
+from sweep.loops.stacked import kept_in, unfit
 
 Answer = Callable[[str], Path]
 
@@ -20,9 +20,9 @@ Answer = Callable[[str], Path]
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty cache folder, and a process that has asked nothing yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    selfcheck._found.cache_clear()
+    stacked._found.cache_clear()
     yield tmp_path / "cache" / "sweep"
-    selfcheck._found.cache_clear()
+    stacked._found.cache_clear()
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Answer:
 
 def asked_again() -> str:
     """What a new process would be told."""
-    selfcheck._found.cache_clear()
+    stacked._found.cache_clear()
     return unfit()
 
 
@@ -51,12 +51,12 @@ def test_the_real_check_passes_here_in_a_process_of_its_own_and_is_kept(
 ) -> None:
     assert unfit() == ""
     assert list(cache.iterdir()) == [kept_in("cpu")]
-    assert json.loads(kept_in("cpu").read_bytes()) == {"reason": None}
+    assert json.loads(kept_in("cpu").read_bytes()) == {"reason": ""}
     monkeypatch.setattr(sys, "executable", "/nonexistent")
     assert asked_again() == ""
 
 
-@pytest.mark.parametrize(("printed", "reason"), [("null", ""), ('"no such operator"', "no such operator")])
+@pytest.mark.parametrize(("printed", "reason"), [('""', ""), ('"no such operator"', "no such operator")])
 def test_an_answer_is_asked_for_once_on_a_machine(answers: Answer, printed: str, reason: str) -> None:
     calls = answers(f"""echo 'a warning'; echo '{{"reason": {printed}, "lasting": true}}'""")
     assert [unfit(), unfit(), asked_again()] == [reason] * 3
@@ -92,7 +92,7 @@ def test_a_child_that_cannot_be_started_is_a_reason(monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b"{}"])
 def test_a_kept_answer_that_is_damaged_is_asked_for_again(answers: Answer, content: bytes) -> None:
-    calls = answers("""echo '{"reason": null, "lasting": true}'""")
+    calls = answers("""echo '{"reason": "", "lasting": true}'""")
     kept_in("cpu").parent.mkdir(parents=True)
     kept_in("cpu").write_bytes(content)
     assert unfit() == ""
@@ -100,7 +100,7 @@ def test_a_kept_answer_that_is_damaged_is_asked_for_again(answers: Answer, conte
 
 
 def test_without_a_cache_folder_the_check_is_made_each_time(answers: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = answers("""echo '{"reason": null, "lasting": true}'""")
+    calls = answers("""echo '{"reason": "", "lasting": true}'""")
     monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)  # no folder can be made there
     assert [unfit(), asked_again()] == ["", ""]
 

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from sweep.config import TrialConfig
 
+# Of Adam, as a state names them.
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingSplit:
@@ -39,8 +42,8 @@ class EpochScores:
 class Loop(Protocol):
     """What trains the replicates of one grid point.
 
-    The state is the same for every loop: float32 `parameters`, `exp_avg` and `exp_avg_sq` `[R, P]` (Adam's moments) and
-    the number of `steps` taken. So a checkpoint of one loop can be read by another.
+    The state is the same for every loop: float32 `parameters`, `exp_avg` and `exp_avg_sq` `[R, P]` and the number of
+    `steps` taken. So a checkpoint of one loop can be read by another.
     """
 
     def train_epoch(self, epoch: int) -> EpochScores:
@@ -57,13 +60,13 @@ class Loop(Protocol):
 
 
 class LoopModule(Protocol):
-    """The module that `sweep.pieces.LOOPS` names for a loop; reasons are in words, "" where there is none."""
+    """The module that `sweep.pieces.LOOPS` names for a loop. Reasons are in words, "" for none."""
 
     def refuses(self, trial: TrialConfig) -> str:
-        """Gives the reason why the loop cannot train a trial anywhere."""
+        """Gives the reason why the loop cannot train a trial, wherever that is."""
 
     def unfit(self, device: str) -> str:
-        """Gives the reason why it cannot be used on this machine's device."""
+        """Gives the reason why it cannot be used on this machine's device: "cpu" or "cuda"."""
 
     def make(self, trial: TrialConfig, training: TrainingSplit, *, device: str = "cpu") -> Loop:
-        """Makes the loop of a trial on a device: "cpu" or "cuda"."""
+        """Makes the loop of a trial; its inputs may be views of read-only memory."""

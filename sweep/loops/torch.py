@@ -1,8 +1,8 @@
-"""The reference loop: R replicates of one grid point trained with plain PyTorch, one after the other.
+"""The reference loop: the replicates of one grid point trained with plain PyTorch, one after the other.
 
-It is what every faster loop is checked against, so it is written to be read. Here are also the losses and the model, a
-multilayer perceptron. A replicate's parameters travel as one flat vector `[P]`: for each layer its weight (outputs x
-inputs, row by row), then its bias, as `Module.parameters()` gives.
+Every faster loop is checked against it, so it is written to be read. Here are also the model, a multilayer perceptron,
+and the losses. A replicate's parameters travel as one flat vector: for each layer its weight (outputs x inputs, row by
+row), then its bias, as `Module.parameters()` gives.
 
 Axis letters: R replicates, N samples, D inputs, C classes, P parameters of one replicate.
 """
@@ -18,7 +18,7 @@ from torch.nn import functional
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from sweep.config import TrialConfig
-from sweep.loops.contract import EpochScores, TrainingSplit
+from sweep.loops.contract import MOMENTS, EpochScores, TrainingSplit
 from sweep.pieces import ACTIVATIONS, LOSSES, load
 
 # Samples scored at a time when nothing is learned; fixed, since the size of a product decides its last bits.
@@ -36,18 +36,11 @@ def unfit(device: str) -> str:
 
 
 class ReferenceLoop:
-    """Trains replicate by replicate: `nn.Sequential`, autograd, fused Adam.
-
-    Args:
-        trial: The grid point and its seeds.
-        training: The training split.
-        device: Such as "cpu" or "cuda".
-    """
+    """Trains replicate by replicate: `nn.Sequential`, autograd, fused Adam."""
 
     def __init__(self, trial: TrialConfig, training: TrainingSplit, *, device: str = "cpu") -> None:
         shapes = layer_shapes(training.inputs.shape[1], trial.layers, training.num_classes)
-        self._trial = trial
-        self._device = torch.device(device)
+        self._trial, self._device = trial, torch.device(device)
         self._inputs, self._targets = training.inputs.to(device), training.targets.to(device)
         self._loss = load(LOSSES[trial.loss])
         self._models = [build_mlp(shapes, trial.activation).to(device) for _ in trial.seeds]
@@ -89,14 +82,14 @@ class ReferenceLoop:
 
     def state(self) -> dict[str, Tensor]:
         """Gives a copy of everything that the next epoch depends on, on the CPU."""
-        rows: dict[str, list[Tensor]] = {"parameters": [], "exp_avg": [], "exp_avg_sq": []}
+        rows: dict[str, list[Tensor]] = {name: [] for name in ("parameters", *MOMENTS)}
         for model, optimizer in zip(self._models, self._optimizers, strict=True):
             parameters = list(model.parameters())
             rows["parameters"].append(parameters_to_vector(parameters).detach().cpu())
-            for key in ("exp_avg", "exp_avg_sq"):
-                moments = [optimizer.state[p].get(key, torch.zeros_like(p)) for p in parameters]
-                rows[key].append(parameters_to_vector(moments).cpu())
-        return {"steps": torch.tensor(self._steps), **{key: torch.stack(row) for key, row in rows.items()}}
+            for name in MOMENTS:
+                moments = [optimizer.state[p].get(name, torch.zeros_like(p)) for p in parameters]
+                rows[name].append(parameters_to_vector(moments).cpu())
+        return {"steps": torch.tensor(self._steps), **{name: torch.stack(row) for name, row in rows.items()}}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Continues from what `state` gave."""
@@ -104,13 +97,12 @@ class ReferenceLoop:
         for replicate, (model, optimizer) in enumerate(zip(self._models, self._optimizers, strict=True)):
             parameters = list(model.parameters())
             vector_to_parameters(state["parameters"][replicate].to(self._device), parameters)
-            sizes = [p.numel() for p in parameters]
-            for key in ("exp_avg", "exp_avg_sq"):
-                parts = torch.split(state[key][replicate].to(self._device), sizes)
-                for parameter, part in zip(parameters, parts, strict=True):
-                    optimizer.state[parameter][key] = part.view_as(parameter).clone()
-            for parameter in parameters:
-                optimizer.state[parameter]["step"] = torch.tensor(float(self._steps), device=self._device)
+            sizes = [parameter.numel() for parameter in parameters]
+            moments = [torch.split(state[name][replicate].to(self._device), sizes) for name in MOMENTS]
+            for parameter, *values in zip(parameters, *moments, strict=True):
+                step = torch.tensor(float(self._steps), device=self._device)
+                own = {name: value.view_as(parameter).clone() for name, value in zip(MOMENTS, values, strict=True)}
+                optimizer.state[parameter].update(step=step, **own)
 
 
 make = ReferenceLoop
@@ -120,15 +112,11 @@ make = ReferenceLoop
 
 
 def generator(seed: int, purpose: str, epoch: int = 0) -> torch.Generator:
-    """Gives the generator of one purpose: the only source of randomness.
+    """Gives the generator of one purpose, such as "weights" or "shuffle": the only source of randomness.
 
-    Its stream depends on nothing but the arguments, so a replicate's numbers do not depend on what is trained
-    beside it, on the worker, or on how often it was interrupted, and no generator state is ever saved.
-
-    Args:
-        seed: Of the replicate.
-        purpose: Such as "weights" or "shuffle".
-        epoch: From 1; 0 for what happens once.
+    Its stream depends on nothing but the arguments, so a replicate's numbers do not depend on what is trained beside
+    it, on the worker, or on how often it was interrupted, and no generator state is ever saved. The epoch is 0 for
+    what happens once.
     """
     digest = hashlib.sha256(f"{seed}/{purpose}/{epoch}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
@@ -141,9 +129,7 @@ def layer_shapes(num_inputs: int, layers: Sequence[int], num_outputs: int) -> li
 
 
 def initial_parameters(shapes: Sequence[tuple[int, int]], seed: int) -> Tensor:
-    """Gives the initial parameters `[P]` of a replicate, float32.
-
-    They depend on the seed and the layers only, so activations and losses are compared from the same start.
+    """Gives the initial parameters `[P]` of a replicate, float32: the same whatever the activation and the loss.
 
     Source: the default of `torch.nn.Linear`: weights and biases uniform in +-1/sqrt(inputs).
     """
@@ -151,8 +137,7 @@ def initial_parameters(shapes: Sequence[tuple[int, int]], seed: int) -> Tensor:
     parts = []
     for outputs, inputs in shapes:
         bound = 1 / math.sqrt(inputs)
-        parts.append(torch.empty(outputs * inputs).uniform_(-bound, bound, generator=stream))
-        parts.append(torch.empty(outputs).uniform_(-bound, bound, generator=stream))
+        parts += [torch.empty(n).uniform_(-bound, bound, generator=stream) for n in (outputs * inputs, outputs)]
     return torch.cat(parts)
 
 
@@ -164,21 +149,18 @@ def shuffle(num_samples: int, seed: int, epoch: int) -> Tensor:
 def build_mlp(shapes: Sequence[tuple[int, int]], activation: str) -> nn.Sequential:
     """Gives the model: linear layers, the activation after every hidden one, none after the output."""
     make_activation = load(ACTIVATIONS[activation])
-    modules: list[nn.Module] = []
-    for outputs, inputs in shapes:
-        modules += [nn.Linear(inputs, outputs), make_activation()]
+    modules = [module for outputs, inputs in shapes for module in (nn.Linear(inputs, outputs), make_activation())]
     return nn.Sequential(*modules[:-1])
 
 
-# ---- the losses: from outputs `[N, C]` and targets `[N]`, the number of a class each, to their mean
+# ---- the losses: from outputs `[N, C]` and targets `[N]`, the number of a class each, to the mean over the samples
 
 
 def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     """Mean cross-entropy against one-hot targets, in nats.
 
-    Under the other name, `sparse_cross_entropy`, it is the same function. Both are kept, as a control: with equal
-    seeds all their numbers must be identical. So both average the samples' losses in the same way; left to
-    themselves they differ in the last bit of the average.
+    The same function as `sparse_cross_entropy`, and kept beside it as a control: with equal seeds all their numbers
+    must be identical. So both average in the same way; left to themselves they differ in the last bit of the average.
 
     Source: `torch.nn.functional.cross_entropy` with class probabilities.
     """
@@ -199,4 +181,4 @@ def hinge(outputs: Tensor, targets: Tensor) -> Tensor:
 
     Source: `torch.nn.MultiMarginLoss` with margin 1 and p = 1 (Crammer and Singer, 2001).
     """
-    return nn.MultiMarginLoss()(outputs, targets)  # type: ignore[no-any-return]
+    return functional.multi_margin_loss(outputs, targets)

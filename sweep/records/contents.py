@@ -24,15 +24,11 @@ class DatasetRecord:
     """What a reader needs to know of the data set; what has a default is not in the records of sweep 0.1.0.
 
     Attributes:
-        name: As asked for.
         sha256: Of all inputs and targets as read.
         target_names: What each output of a model stands for, in the order of the labels.
         input_shape: Of one sample; its product is the number of inputs.
-        train_size: Number of samples, and so on.
-        validation_size: See train_size.
-        test_size: See train_size.
         values: Type, range and scaling, in words.
-        target_counts: Number of samples of each target in train, validation and test.
+        target_counts: Number of samples of each target by split.
         doubts: What looks like a mistake in it, a sentence each.
         files: What its files were, by absolute path; see `sweep.datasets.file_states`.
     """
@@ -55,17 +51,14 @@ class Manifest:
     """What an experiment is: its sweep, all its trials, and where it was launched.
 
     Attributes:
-        name: Of the experiment.
         sweep: As launched or, after extending, as last extended.
         task: What is predicted; see `sweep.tasks.TASKS`.
         metrics: What the scores of the records mean.
         trials: Every trial; several of one grid point where seeds were added, or where finalists are confirmed.
-        dataset: Hash, splits and targets.
         commands: The command lines that made and extended it.
         created: UTC, ISO 8601.
-        versions: Of python, sweep, torch, ray and numpy.
         fingerprint: What bit-exactness depends on; see `sweep.trial.fingerprint`.
-        hardware: Processor, cores, memory_gb, gpus; for people to read.
+        hardware: For people to read.
         commit: Of the source tree, "" if it was not run from one.
     """
 
@@ -166,9 +159,7 @@ class DoneRecord:
     """A finished trial.
 
     Attributes:
-        trial_id: Of the trial.
         replicates: One record per seed, in the order of the trial's seeds.
-        rows: Every score of every epoch.
         files: SHA-256 of each file in the trial's folder that belongs to the record.
         fingerprints: Where it was trained: pairs of (first epoch, fingerprint), more than one if it moved.
         finished: UTC, ISO 8601.

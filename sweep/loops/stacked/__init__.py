@@ -4,23 +4,39 @@ The R replicates of a grid point live in flat buffers and are trained step by st
 written out into buffers made once, a step is a prepared list of calls, Adam is one of them: so what autograd, Python
 and allocation cost is gone, and nearly all time goes to the matrix products.
 
-    step.py        buffers, a step written out, and how it is repeated on the CPU
-    device.py      how it is repeated on a CUDA device, as a graph; streams and data there
-    loop.py        epochs, outputs and state
-    selfcheck.py   whether its numbers are those of the reference loop, on this machine
+    step.py     buffers, a step written out, and how it is repeated on the CPU
+    device.py   how it is repeated on a CUDA device, as a graph; streams and data there
+    loop.py     epochs, outputs and state
 
-Here is what it takes: the activations and losses whose step is written out. Torch is imported when a loop is made.
+Here is what it takes: activations and losses whose step is written out; a machine on which its numbers are those of the
+reference loop. That is found out in a few steps of tiny models, once per machine and versions, by a child (`main`),
+since after an error on a CUDA device every later call of its process fails. What it finds is kept in the cache folder,
+where that can be written. Torch is imported for a CUDA device and for a loop only, so that a driver's child starts
+while the driver itself imports torch.
 """
 
-from typing import TYPE_CHECKING
+import contextlib
+import functools
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sweep.config import TrialConfig
-from sweep.loops.stacked.selfcheck import unfit
+from sweep.datasets import cache_folder
+from sweep.errors import StorageError, first_line, last_line
+from sweep.storage import LocalStorage
 
 if TYPE_CHECKING:
     from sweep.loops.contract import Loop, TrainingSplit
-
-__all__ = ["ACTIVATIONS", "LOSSES", "make", "refuses", "unfit"]
 
 # Operators of torch: in place on a layer's outputs; that of autograd, with its arguments after the gradient of the
 # output and the output. By name, since a torch that lacks one can still score.
@@ -29,11 +45,25 @@ ACTIVATIONS: dict[str, tuple[str, str, tuple[float, ...]]] = {
     "sigmoid": ("sigmoid_", "sigmoid_backward", ()),
     "tanh": ("tanh_", "tanh_backward", ()),
 }
+_STEP = "sweep.loops.stacked.step"
 LOSSES = {
-    "cross_entropy": "sweep.loops.stacked.step.CrossEntropy",
-    "sparse_cross_entropy": "sweep.loops.stacked.step.CrossEntropy",
-    "hinge": "sweep.loops.stacked.step.Hinge",
+    "cross_entropy": f"{_STEP}.CROSS_ENTROPY",
+    "sparse_cross_entropy": f"{_STEP}.CROSS_ENTROPY",
+    "hinge": f"{_STEP}.HINGE",
 }
+
+# The child finds what this process finds, wherever either was started.
+_PROGRAM = f"import sys; sys.path[:] = sys.argv[2:]; from {__name__} import main; main(sys.argv[1])"
+_WITHIN_S = 300.0
+_TEXT_ONLY: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "errors": "replace"}
+# How the variables begin by which torch and its libraries choose how to compute.
+_VARIABLES = ("ATEN_", "CUBLAS_", "DNNL_", "MKL_", "NVIDIA_TF32_", "ONEDNN_", "OPENBLAS_", "TORCH_ALLOW_TF32_")
+_PROCESSOR = ("vendor_id", "model name", "flags", "Features", "CPU implementer", "CPU part")
+# Of losses, outputs, parameters and moments after six steps, all of order 1 or less. Rounding gives some 1e-8; a step
+# of Adam is 1e-3.
+_TOLERANCE = 1e-5
+
+_lock = threading.Lock()
 
 
 def refuses(trial: TrialConfig) -> str:
@@ -49,3 +79,143 @@ def make(trial: TrialConfig, training: "TrainingSplit", *, device: str = "cpu") 
     from sweep.loops.stacked.loop import StackedLoop
 
     return StackedLoop(trial, training, device=device)
+
+
+def unfit(device: str = "cpu") -> str:
+    """Gives the reason why the stacked loop may not train on a device of this machine, "" if it may.
+
+    Takes seconds where nothing is known yet, then no time.
+    """
+    kind = device.partition(":")[0]
+    if kind not in ("cpu", "cuda"):
+        return f"it is for the CPU and for CUDA, not for {device}"
+    if kind == "cuda" and (reason := cuda_reason()):
+        return reason
+    with _lock:
+        return _found(device)
+
+
+def cuda_reason() -> str:
+    """Gives the reason why CUDA cannot be used as this process is set up, "" if it can."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return "torch finds no CUDA device here"
+    products = torch.backends.cuda.matmul
+    # The one name that shows what counts, whichever of torch's settings or environment variables it came from.
+    before_2_9 = not hasattr(products, "fp32_precision")
+    precision = ("tf32" if products.allow_tf32 else "ieee") if before_2_9 else products.fp32_precision
+    if precision in ("none", "ieee"):
+        return ""
+    return f"matrix products on CUDA are set to {precision}, not to float32; unset torch's float32 matmul precision"
+
+
+def kept_in(device: str) -> Path:
+    """Gives the file that keeps what was found, `{"reason": ""}` or why not: another one if anything else counts.
+
+    Raises:
+        RuntimeError: if there is no cache folder, because the user has no home.
+    """
+    package, torch_spec = Path(__file__).parents[2], importlib.util.find_spec("torch")
+    assert torch_spec
+    assert torch_spec.origin
+    files = [package / "pieces.py", *sorted((package / "loops").rglob("*.py"))]
+    files += [Path(torch_spec.origin).with_name("version.py")]
+    # Other threads may change the environment meanwhile; its names are a copy.
+    variables = sorted(f"{name}={os.environ.get(name)}" for name in os.environ if name.startswith(_VARIABLES))
+    parts = [sys.version, _processor(), *variables, device, *(file.read_text(encoding="utf-8") for file in files)]
+    if device != "cpu":
+        import torch
+
+        driver = Path("/proc/driver/nvidia/version")
+        parts += [torch.cuda.get_device_name(device), driver.read_text() if driver.exists() else ""]
+    digest = hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()
+    return cache_folder() / f"stacked-{digest[:32]}.json"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.platform() + platform.processor()
+    return "\n".join(sorted({line for line in lines if line.startswith(_PROCESSOR)}))
+
+
+@functools.cache
+def _found(device: str) -> str:
+    # Whatever is wrong with the cache folder, the loop can still be checked.
+    with contextlib.suppress(OSError, RuntimeError, ValueError, KeyError, TypeError):
+        return str(json.loads(kept_in(device).read_bytes())["reason"])
+    reason, lasting = _ask(device)
+    if lasting:
+        with contextlib.suppress(OSError, RuntimeError, StorageError):
+            file = kept_in(device)
+            LocalStorage(file.parent).write(file.name, json.dumps({"reason": reason}).encode())
+    return reason
+
+
+def _ask(device: str) -> tuple[str, bool]:
+    """Gives what a child finds, and whether it will find the same another time."""
+    try:
+        # What torch leaves in the folder for temporary files goes with it.
+        with tempfile.TemporaryDirectory(prefix="sweep-check-") as scratch:
+            environment = {**os.environ, "TMPDIR": scratch}
+            command = [sys.executable, "-c", _PROGRAM, device, *map(str, sys.path)]
+            child = subprocess.run(command, timeout=_WITHIN_S, env=environment, **_TEXT_ONLY)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"its self-check on {device} cannot be made: {error}", False
+    try:
+        answer = json.loads(child.stdout.splitlines()[-1])
+        return str(answer["reason"]), answer["lasting"]
+    except (ValueError, IndexError, KeyError, TypeError):
+        ending = last_line(child.stderr) or f"exit code {child.returncode}"
+        return f"its self-check on {device} ended with {ending}", False
+
+
+def main(device: str) -> None:
+    """Prints what is found as JSON: `{"reason": "" or why not, "lasting": whether it will be found again}`."""
+    from sweep.trial import prepare_torch
+
+    prepare_torch(1)
+    lasting = True
+    try:
+        reason = disagreement(make, device)
+    except Exception as error:  # what fails here would fail in training
+        reason = f"its self-check on {device} ended with {type(error).__name__}: {first_line(error)}"
+        # So says a torch that lacks an operator or wants other arguments; anything else may be a matter of memory.
+        lasting = isinstance(error, AttributeError | NotImplementedError | TypeError)
+    print(json.dumps({"reason": reason, "lasting": lasting}))
+
+
+def disagreement(kind: Callable[..., Any], device: str) -> str:
+    """Trains tiny models with a loop and with the reference loop, both on a device; gives what is wrong.
+
+    Every activation and every loss that has a step takes part, and with them every operator; with whole batches and a
+    short last one.
+    """
+    import torch
+
+    from sweep.loops.contract import TrainingSplit
+    from sweep.loops.torch import ReferenceLoop
+
+    def numbers(loop: "Loop") -> list[torch.Tensor]:
+        losses = [loop.train_epoch(epoch).loss for epoch in (1, 2)]
+        return [*losses, *loop.state().values(), loop.outputs(torch.linspace(-2, 2, 5 * 7).view(5, 7))]
+
+    draw = torch.Generator().manual_seed(0)
+    inputs, targets = torch.randn(23, 7, generator=draw), torch.randint(0, 4, (23,), generator=draw)
+    training = TrainingSplit(inputs=inputs, targets=targets, num_classes=4)
+    fields: dict[str, Any] = dict.fromkeys(("dataset", "dataset_sha256", "depth"), "") | {"learning_rate": 0.001}
+    fields |= {"layers": (8, 5), "batch_size": 8, "epochs": 2, "seeds": (0, 1), "validation_size": 0}
+    activations, losses = list(ACTIVATIONS), list(LOSSES)
+    for turn in range(max(len(activations), len(losses))):
+        activation, loss = activations[turn % len(activations)], losses[turn % len(losses)]
+        trial = TrialConfig(**fields, activation=activation, loss=loss, engine="stacked")
+        one, other = (numbers(each(trial, training, device=device)) for each in (ReferenceLoop, kind))
+        differences = [(a - b).abs().max().double() for a, b in zip(one, other, strict=True)]
+        if not (difference := float(torch.stack(differences).max())) <= _TOLERANCE:  # NaN if any is
+            return (
+                f"on {device} its numbers differ from the reference engine's by {difference:.0e} after six steps "
+                f"({activation}, {loss}; allowed {_TOLERANCE:.0e})"
+            )
+    return ""

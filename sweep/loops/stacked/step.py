@@ -5,31 +5,28 @@ Each call is an operator that autograd or `torch.optim.Adam` uses itself, so a s
 Axis letters: R replicates, S steps, B samples of a batch, N samples, C classes, P parameters of one replicate.
 """
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from sweep.config import TrialConfig
-from sweep.loops.contract import TrainingSplit
+from sweep.loops.contract import MOMENTS, TrainingSplit
 from sweep.loops.stacked import ACTIVATIONS, LOSSES
 from sweep.pieces import load
 
-MOMENTS = ("exp_avg", "exp_avg_sq")
 Call = Callable[[], object]
-Layers = list[tuple[Tensor, Tensor]]
-
 # Floats in 128 bytes. Every tensor of every replicate starts at a multiple of 128 bytes and is padded to one: kernels
 # take two vectors at a time, of 64 bytes each with AVX-512, and treat the odd floats at an end differently, so a
 # replicate's bits could depend on its place in the stack.
 _LINE = 32
-# Of a replicate, for the steps of a stretch on the CPU.
-_LOGIT_BYTES = 2**20
 _aten = torch.ops.aten
 
 
@@ -39,97 +36,71 @@ class Stack:
     def __init__(self, shapes: Sequence[tuple[int, int]], num_replicates: int, device: torch.device) -> None:
         self.num_replicates = num_replicates
         self._shapes = [shape for outputs, inputs in shapes for shape in ((outputs, inputs), (outputs,))]
-        self._sizes = [math.prod(shape) for shape in self._shapes]
-        self._padded = [_whole_lines(size) for size in self._sizes]
+        sizes = [math.prod(shape) for shape in self._shapes]
+        *starts, end = itertools.accumulate(map(_whole_lines, sizes), initial=0)
+        self._slices = [slice(start, start + size) for start, size in zip(starts, sizes, strict=True)]
+        # Where the parameters are among the padding, `[P]`.
+        self.places = torch.cat([torch.arange(part.start, part.stop, device=device) for part in self._slices])
         names = ("parameters", "gradients", *MOMENTS)
-        self.flat = {name: torch.zeros(num_replicates, sum(self._padded), device=device) for name in names}
+        self.flat = {name: torch.zeros(num_replicates, end, device=device) for name in names}
         self.num_steps = torch.tensor(0.0, device=device)
 
-    def layers(self, name: str) -> Layers:
+    def layers(self, name: str) -> list[tuple[Tensor, Tensor]]:
         """Gives views of each layer's weights `[R, outputs, inputs]` and biases `[R, outputs]`."""
-        views = [part.view(-1, *shape) for part, shape in zip(self._parts(name), self._shapes, strict=True)]
+        parts = zip(self._slices, self._shapes, strict=True)
+        views = [self.flat[name][:, part].view(-1, *shape) for part, shape in parts]
         return list(zip(views[::2], views[1::2], strict=True))
 
-    def read(self, name: str) -> Tensor:
-        """Gives a copy `[R, P]` without the padding."""
-        return torch.cat(self._parts(name), dim=1)
 
-    def write(self, name: str, values: Tensor) -> None:
-        """Takes over `[R, P]` without the padding."""
-        for part, value in zip(self._parts(name), torch.split(values, self._sizes, dim=1), strict=True):
-            part.copy_(value)
+@dataclass(frozen=True)
+class Loss:
+    """What a step needs of a loss, which is averaged over a batch.
 
-    def _parts(self, name: str) -> list[Tensor]:
-        padded = torch.split(self.flat[name], self._padded, dim=1)
-        return [part[:, :size] for part, size in zip(padded, self._sizes, strict=True)]
+    Attributes:
+        target_rows: Of C, B and a device: what `gradient` is told of a sample, by the class of its target `[C, ...]`.
+        gradient: Of logits and log-probabilities `[R, B, C]` and targets `[R, B, ...]`: the calls that write the
+            gradient with respect to the logits to its last argument, and the log-probabilities where they are used.
+        of_samples: Of logits and log-probabilities `[N, C]` and classes `[N]`: the loss of each sample.
+    """
 
-
-class Loss(Protocol):
-    """What a step needs of a loss, with gradients of its mean over a batch."""
-
-    def target_rows(self, num_classes: int, batch_size: int, device: torch.device) -> Tensor:
-        """Gives what `gradient` wants to know of a sample, for each class that its target may be: `[C, ...]`."""
-
-    def gradient(self, logits: Tensor, log_probabilities: Tensor, targets: Tensor, gradient: Tensor) -> Iterator[Call]:
-        """Writes the gradient with respect to the logits; all `[R, B, C]` but targets, which are rows `[R, B, ...]`.
-
-        The log-probabilities are written too where they are used; `of_samples` is handed them.
-        """
-
-    def of_samples(self, logits: Tensor, log_probabilities: Tensor, labels: Tensor) -> Tensor:
-        """Gives the loss of each sample `[N]`, of `[N, C]` and the numbers of its class `[N]`."""
+    target_rows: Callable[[int, int, torch.device], Tensor]
+    gradient: Callable[[Tensor, Tensor, Tensor, Tensor], Iterator[Call]]
+    of_samples: Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-class CrossEntropy:
-    """Softmax cross-entropy; a target is its gradient with respect to the log-probabilities: -1/B at the class."""
-
-    def target_rows(self, num_classes: int, batch_size: int, device: torch.device) -> Tensor:
-        """Gives `[C, C]`."""
-        return torch.zeros(num_classes, num_classes, device=device).fill_diagonal_(-1 / batch_size)
-
-    def gradient(self, logits: Tensor, log_probabilities: Tensor, targets: Tensor, gradient: Tensor) -> Iterator[Call]:
-        """Writes the log-probabilities and the gradient."""
-        for part, logs, part_targets, into in gapless_parts(logits, log_probabilities, targets, gradient):
-            yield partial(torch._log_softmax, part, -1, False, out=logs)
-            yield partial(torch._log_softmax_backward_data, part_targets, logs, -1, torch.float32, out=into)
-
-    def of_samples(self, logits: Tensor, log_probabilities: Tensor, labels: Tensor) -> Tensor:
-        """Gives minus the log-probability of the class."""
-        return functional.nll_loss(log_probabilities, labels, reduction="none")
+def _cross_entropy_gradient(logits: Tensor, log_probabilities: Tensor, targets: Tensor, out: Tensor) -> Iterator[Call]:
+    for part, logs, part_targets, gradient in _gapless_parts(logits, log_probabilities, targets, out):
+        yield partial(torch._log_softmax, part, -1, False, out=logs)
+        yield partial(torch._log_softmax_backward_data, part_targets, logs, -1, torch.float32, out=gradient)
 
 
-class Hinge:
-    """Multi-class hinge with margin 1; a target is the number of its class."""
+def _hinge_gradient(logits: Tensor, log_probabilities: Tensor, targets: Tensor, out: Tensor) -> Iterator[Call]:
+    power, margin, weight, mean, one = 1, 1.0, None, 1, torch.ones((), device=logits.device)
+    for part, classes, gradient in zip(logits, targets, out, strict=True):
+        operands = (one, part, classes, power, margin, weight, mean)
+        yield partial(_aten.multi_margin_loss_backward.grad_input, *operands, grad_input=gradient)
 
-    def target_rows(self, num_classes: int, batch_size: int, device: torch.device) -> Tensor:
-        """Gives `[C]`."""
-        return torch.arange(num_classes, device=device)
 
-    def gradient(self, logits: Tensor, log_probabilities: Tensor, targets: Tensor, gradient: Tensor) -> Iterator[Call]:
-        """Writes the gradient alone."""
-        power, margin, weight, mean, one = 1, 1.0, None, 1, torch.ones((), device=logits.device)
-        for part, labels, into in zip(logits, targets, gradient, strict=True):
-            operands = (one, part, labels, power, margin, weight, mean)
-            yield partial(_aten.multi_margin_loss_backward.grad_input, *operands, grad_input=into)
-
-    def of_samples(self, logits: Tensor, log_probabilities: Tensor, labels: Tensor) -> Tensor:
-        """Gives the violated margins, divided by C."""
-        return functional.multi_margin_loss(logits, labels, reduction="none")
+# A target is the gradient with respect to its log-probabilities: -1/B at its class.
+CROSS_ENTROPY = Loss(
+    lambda num_classes, size, device: torch.zeros(2 * (num_classes,), device=device).fill_diagonal_(-1 / size),
+    _cross_entropy_gradient,
+    lambda logits, logs, classes: functional.nll_loss(logs, classes, reduction="none"),
+)
+# A target is its class.
+HINGE = Loss(
+    lambda num_classes, size, device: torch.arange(num_classes, device=device),
+    _hinge_gradient,
+    lambda logits, logs, classes: functional.multi_margin_loss(logits, classes, reduction="none"),
+)
 
 
 class Step(ABC):
-    """A step of a group with batches of B samples, to be repeated. How products are made is left to the kind of step.
+    """A step of a group with batches of B samples of the training split, to be repeated up to S times."""
 
-    Args:
-        stack: Parameters and moments of the group.
-        trial: The grid point.
-        training: The training split, on the device of the stack.
-        batch_size: B.
-        num_steps: S, the most steps that `repeat` takes.
-    """
-
-    # Whether replicates are divided into groups that fit the cache.
-    in_groups: ClassVar[bool]
+    # Whether it is made for a CPU: the products stay one per replicate, since one wide product for all would change a
+    # replicate's bits with R, and what is in use fits the cache.
+    on_cpu: ClassVar[bool]
 
     def __init__(
         self, stack: Stack, trial: TrialConfig, training: TrainingSplit, batch_size: int, num_steps: int
@@ -137,67 +108,41 @@ class Step(ABC):
         self._stack, self._trial, self._training = stack, trial, training
         self._batch_size, self._num_steps = batch_size, num_steps
         self._num_replicates, self._device = stack.num_replicates, stack.num_steps.device
-        self._loss: Loss = load(LOSSES[trial.loss])()
+        self._loss: Loss = load(LOSSES[trial.loss])
         self._target_rows = self._loss.target_rows(training.num_classes, batch_size, self._device)
-        self._activate, self._activation_gradient, self._further = ACTIVATIONS[trial.activation]
         self._layers, self._layer_gradients = stack.layers("parameters"), stack.layers("gradients")
-        widths = [weight.shape[1] for weight, _ in self._layers]
+        widths = [training.inputs.shape[1], *(bias.shape[1] for _, bias in self._layers)]
         # Of every layer: its inputs, and the gradient with respect to its outputs.
-        self._inputs = [self._buffer(width) for width in (training.inputs.shape[1], *widths[:-1])]
-        self._gradients = [self._buffer(width) for width in widths]
+        self._inputs = [self._buffer(width) for width in widths[:-1]]
+        self._gradients = [self._buffer(width) for width in widths[1:]]
         hidden = [outputs for _, outputs in self._inputs[1:]]
         # What comes before the logits and after their gradient.
         self._before = [call for depth, outputs in enumerate(hidden) for call in self._layer(depth, outputs)]
         self._after = [*self._backward()]
 
-    @staticmethod
-    @abstractmethod
-    def most_steps(batch_size: int, num_classes: int) -> int | None:
-        """Gives the most steps to repeat at once, None for any number.
-
-        Not by the number of replicates, since sums are added up stretch by stretch: their last bits depend on it.
-        """
-
-    @abstractmethod
     def repeat(self, order: Tensor) -> Tensor:
         """Takes a step per batch of `order` `[R, S x B]`; gives sums of losses and of correct predictions, `[2, R]`."""
-
-    @abstractmethod
-    def _affine(self, bias: Tensor, inputs: Tensor, weight: Tensor, outputs: Tensor) -> Iterator[Call]:
-        """Writes inputs x weight + bias to outputs, for each replicate."""
-
-    @abstractmethod
-    def _product(self, one: Tensor, other: Tensor, result: Tensor) -> Iterator[Call]:
-        """Writes one x other to result, for each replicate."""
-
-    def _sums(self, logits: Tensor, log_probabilities: Tensor, labels: Tensor) -> Tensor:
-        """Gives what `repeat` does, of logits and their log-probabilities `[S, R, B, C]` and of labels `[S, R, B]`.
-
-        Replicate by replicate: the order in which a sum adds could depend on R.
-        """
+        batches = order.view(self._num_replicates, -1, self._batch_size).transpose(0, 1)
+        classes = self._training.targets[batches]
+        results = (*self._take(batches, classes), classes)
         sums = []
-        for r in range(self._num_replicates):
-            rows = [values[:, r].flatten(0, 1) for values in (logits, log_probabilities, labels)]
+        for r in range(self._num_replicates):  # one by one: the order in which a sum adds could depend on R
+            rows = [values[:, r].flatten(0, 1) for values in results]
             correct = rows[0].max(1).indices == rows[-1]
             sums.append(torch.stack([self._loss.of_samples(*rows).double().sum(), correct.sum()]))
         return torch.stack(sums, 1)
 
-    def _batches(self, order: Tensor) -> Tensor:
-        """Gives the batches `[S, R, B]` of `order` `[R, S x B]`."""
-        return order.view(len(order), -1, self._batch_size).transpose(0, 1)
+    @abstractmethod
+    def _take(self, batches: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """Takes a step per batch, both `[S, R, B]`; gives logits and their log-probabilities, `[S, R, B, C]`."""
 
     def _fetch(self, indices: Tensor) -> Iterator[Call]:
         """Fetches the inputs of a batch's indices `[R, B]`."""
-        for part, inputs in gapless_parts(indices, self._inputs[0][1]):
+        for part, inputs in _gapless_parts(indices, self._inputs[0][1]):
             yield partial(torch.index_select, self._training.inputs, 0, part.flatten(), out=inputs.flatten(0, -2))
 
-    def _targets(self, *shape: int) -> Tensor:
-        """Makes space for targets of samples in this shape."""
-        rows = self._target_rows
-        return torch.zeros(*shape, *rows.shape[1:], dtype=rows.dtype, device=self._device)
-
-    def _take(self, logits: Tensor, log_probabilities: Tensor, targets: Tensor) -> Iterator[Call]:
-        """Goes forward to the logits and back to all gradients; the first two are space, `[R, B, C]`."""
+    def _all_gradients(self, logits: Tensor, log_probabilities: Tensor, targets: Tensor) -> Iterator[Call]:
+        """Goes forward to the logits and back to the first layer; the first two are space, `[R, B, C]`."""
         yield from self._before
         yield from self._layer(len(self._layers) - 1, logits)
         yield from self._loss.gradient(logits, log_probabilities, targets, self._gradients[-1][1])
@@ -205,22 +150,33 @@ class Step(ABC):
 
     def _layer(self, depth: int, outputs: Tensor) -> Iterator[Call]:
         (flat, inputs), (weight, bias) = self._inputs[depth], self._layers[depth]
-        for part in elementwise_parts(flat) if depth else ():
-            yield partial(getattr(torch, self._activate), part)
-        yield from self._affine(bias, inputs, weight.transpose(1, 2), outputs)
+        activate = getattr(torch, ACTIVATIONS[self._trial.activation][0])
+        for part in _elementwise_parts(flat) if depth else ():
+            yield partial(activate, part)
+        yield from self._products(bias.unsqueeze(1), inputs, weight.transpose(1, 2), out=outputs)
 
     def _backward(self) -> Iterator[Call]:
-        operator = getattr(_aten, self._activation_gradient).grad_input
+        _, name, further = ACTIVATIONS[self._trial.activation]
+        operator = getattr(_aten, name).grad_input
         for depth in reversed(range(len(self._layers))):
             (weight, _), (weight_gradient, bias_gradient) = self._layers[depth], self._layer_gradients[depth]
             (flat_inputs, inputs), (_, gradient) = self._inputs[depth], self._gradients[depth]
-            yield from self._product(gradient.transpose(1, 2), inputs, weight_gradient)
+            yield from self._products(gradient.transpose(1, 2), inputs, out=weight_gradient)
             yield partial(torch.sum, gradient, 1, out=bias_gradient)
             if depth:
                 flat_gradient, input_gradient = self._gradients[depth - 1]
-                yield from self._product(gradient, weight, input_gradient)
-                for part, outputs in zip(elementwise_parts(flat_gradient), elementwise_parts(flat_inputs), strict=True):
-                    yield partial(operator, part, outputs, *self._further, grad_input=part)
+                yield from self._products(gradient, weight, out=input_gradient)
+                for part, outputs in zip(*map(_elementwise_parts, (flat_gradient, flat_inputs)), strict=True):
+                    yield partial(operator, part, outputs, *further, grad_input=part)
+
+    def _products(self, *operands: Tensor, out: Tensor) -> Iterator[Call]:
+        """Writes the product of the last two operands, of three plus the first, for each replicate."""
+        of_one, of_all = (torch.addmm, torch.baddbmm) if len(operands) == 3 else (torch.mm, torch.bmm)
+        if not self.on_cpu:
+            yield partial(of_all, *operands, out=out)
+            return
+        for *parts, part_out in zip(*operands, out, strict=True):
+            yield partial(of_one, *parts, out=part_out)
 
     def _adam(self, number: Tensor) -> Call:
         """Takes the step of this number, from 1."""
@@ -228,57 +184,41 @@ class Step(ABC):
         settings = {"lr": self._trial.learning_rate, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
         return partial(torch._fused_adam_, *tensors, [], [number], amsgrad=False, maximize=False, **settings)
 
-    def _buffer(self, width: int) -> tuple[Tensor, Tensor]:
-        return _padded_buffer(self._num_replicates, self._batch_size, width, self._device)
+    def _buffer(self, width: int, *steps: int) -> tuple[Tensor, Tensor]:
+        """Makes a buffer, flat `[*steps, R, B x width with padding]`, and the view `[*steps, R, B, width]` of it."""
+        size = self._batch_size * width
+        flat = torch.zeros(*steps, self._num_replicates, _whole_lines(size), device=self._device)
+        return flat, torch.unflatten(flat[..., :size], -1, (self._batch_size, width))
 
 
 class HostStep(Step):
     """A step on the CPU, with a place of its own for what belongs to each of the steps of a stretch.
 
-    So nothing is made or copied between steps; their logits are scored together at the end. The products stay one per
-    replicate, since one wide product for all would change a replicate's bits with R.
+    So nothing is made or copied between steps; their logits are scored together at the end.
     """
 
-    in_groups = True
+    on_cpu = True
 
     def __init__(self, stack: Stack, *arguments: Any) -> None:
         super().__init__(stack, *arguments)
-        steps = (self._num_steps, self._num_replicates)
-        self._order = torch.zeros(*steps, self._batch_size, dtype=torch.int64)
-        sizes = (math.prod(steps), self._batch_size, self._training.num_classes, self._device)
-        self._logits, self._log_probabilities = (torch.unflatten(_padded_buffer(*sizes)[1], 0, steps) for _ in range(2))
-        self._step_targets = self._targets(*self._order.shape)
-        self._numbers = torch.zeros(self._num_steps)
-        own = zip(self._order, self._logits, self._log_probabilities, self._step_targets, self._numbers, strict=True)
+        self._order = torch.zeros(self._num_steps, self._num_replicates, self._batch_size, dtype=torch.int64)
+        self._logits, self._logs = (self._buffer(self._training.num_classes, self._num_steps)[1] for _ in range(2))
+        self._targets, self._numbers = self._target_rows[self._order], torch.zeros(self._num_steps)
+        own = zip(self._order, self._logits, self._logs, self._targets, self._numbers, strict=True)
         self._calls = [
-            [*self._fetch(order), *self._take(logits, logs, targets), self._adam(number)]
+            [*self._fetch(order), *self._all_gradients(logits, logs, targets), self._adam(number)]
             for order, logits, logs, targets, number in own
         ]
 
-    @staticmethod
-    def most_steps(batch_size: int, num_classes: int) -> int:
-        """Gives few enough for their logits to stay in the cache."""
-        return max(1, min(64, _LOGIT_BYTES // (4 * batch_size * num_classes)))
-
-    def repeat(self, order: Tensor) -> Tensor:
-        """Takes a step per batch of `order` `[R, S x B]`; gives sums of losses and of correct predictions, `[2, R]`."""
-        batches = self._batches(order)
-        num_steps, labels = len(batches), self._training.targets[batches]
+    def _take(self, batches: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        num_steps = len(batches)
         self._order[:num_steps] = batches
-        self._step_targets[:num_steps] = self._target_rows[labels]
+        self._targets[:num_steps] = self._target_rows[classes]
         self._numbers[:num_steps] = self._stack.num_steps + torch.arange(1, num_steps + 1)
         self._stack.num_steps += num_steps
         for calls in self._calls[:num_steps]:
             make_all(calls)
-        return self._sums(self._logits[:num_steps], self._log_probabilities[:num_steps], labels)
-
-    def _affine(self, bias: Tensor, inputs: Tensor, weight: Tensor, outputs: Tensor) -> Iterator[Call]:
-        for r in range(self._num_replicates):
-            yield partial(torch.addmm, bias[r], inputs[r], weight[r], out=outputs[r])
-
-    def _product(self, one: Tensor, other: Tensor, result: Tensor) -> Iterator[Call]:
-        for r in range(self._num_replicates):
-            yield partial(torch.mm, one[r], other[r], out=result[r])
+        return self._logits[:num_steps], self._logs[:num_steps]
 
 
 def make_all(calls: Sequence[Call]) -> None:
@@ -287,27 +227,17 @@ def make_all(calls: Sequence[Call]) -> None:
         call()
 
 
-def elementwise_parts(flat: Tensor) -> Sequence[Tensor]:
-    """Gives the parts of a flat buffer to hand to a kernel that works element by element.
+def _elementwise_parts(flat: Tensor) -> Sequence[Tensor]:
+    """The parts of a flat buffer for a kernel that works element by element: on one thread, and on CUDA, all at once.
 
-    On one thread, and on a CUDA device, all at once. Several threads would share that out at places that depend on R.
+    Several threads would share that out at places that depend on R.
     """
     return [flat.view(-1)] if flat.is_cuda or torch.get_num_threads() == 1 else flat.unbind(0)
 
 
-def gapless_parts(*tensors: Tensor) -> Sequence[tuple[Tensor, ...]]:
-    """Gives the parts of tensors `[R, ...]` to hand to a kernel that writes only to tensors without gaps.
-
-    All at once if they have none; with padding every replicate's part is one.
-    """
+def _gapless_parts(*tensors: Tensor) -> Sequence[tuple[Tensor, ...]]:
+    """The parts of tensors `[R, ...]` for a kernel that writes to tensors without gaps only; padding makes gaps."""
     return [tensors] if all(tensor.is_contiguous() for tensor in tensors) else list(zip(*tensors, strict=True))
-
-
-def _padded_buffer(num_replicates: int, batch_size: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Makes a buffer: flat, `[R, B x width with padding]`, and the view `[R, B, width]` of it."""
-    size = batch_size * width
-    flat = torch.zeros(num_replicates, _whole_lines(size), device=device)
-    return flat, flat[:, :size].view(-1, batch_size, width)
 
 
 def _whole_lines(num_floats: int) -> int:
