@@ -135,9 +135,6 @@ def test_the_picture_in_the_readme_is_the_real_house() -> None:
     assert {name for arrow in drawn() for name in arrow} >= {room(module) for module in MODULES} - of_little_weight
 
 
-@pytest.mark.xfail(
-    strict=True, raises=AssertionError, reason="the packages report and figures name what they have of it"
-)
 def test_only_files_of_classification_speak_of_it() -> None:
     # Sweep files are a user's words.
     files = [path for path in SWEEP.rglob("*") if path.suffix in {".py", ".html", ".css", ".js"}]
