@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from sweep.axes import Level
@@ -19,12 +18,12 @@ from sweep.figures.drawing import Picture, broken
 from sweep.metrics import NONE, Score
 from sweep.records import State
 from sweep.report.analysis import Analysis
-from sweep.report.document import Block, Drawing, Paragraph, Section, Table, note, section, warning
+from sweep.report.document import Content, Drawing, Section, Table, note, section, table, warning
 from sweep.report.files import unused
 from sweep.report.findings import MOST_SHOWN
 from sweep.report.formats import SHARE, listed, several
+from sweep.report.text import bold
 from sweep.table import Configuration
-from sweep.tables import bold
 from sweep.tasks.classification import ARRAYS, class_scores
 
 _MOST_IMAGES, _MOST_PAIRS, _MOST_LEVELS, _MOST_COLUMNS, _MOST_CLASSES = 36, 10, 3, 9, 20
@@ -67,12 +66,7 @@ class Images:
 
 
 class Classification:
-    """See `sweep.report.findings.OfTask`.
-
-    Args:
-        state: Of the experiment.
-        ranked: The first configurations of the ranking.
-    """
+    """See `sweep.report.analysis.OfTask`; of the first configurations of the ranking."""
 
     def __init__(self, state: State, ranked: Sequence[Configuration]) -> None:
         self.images = _read(state, ranked)
@@ -83,9 +77,8 @@ class Classification:
 
     def doubts(self) -> list[str]:
         """The classes that the selected configuration does not know."""
-        if not self.images or not self.images.predicted[0].never.any():
+        if not self.images or not (never := self.images.predicted[0].never).any():
             return []
-        never = self.images.predicted[0].never
         names = listed([f"class {self.images.target_names[label]}" for label in np.flatnonzero(never.any(axis=0))])
         which = f" in {never.any(axis=1).sum()} of {several(len(never), 'seed')}" if len(never) > 1 else ""
         return [f"the selected configuration never predicts {names}{which}"]
@@ -94,13 +87,9 @@ class Classification:
         """How many others do not know a class."""
         others = self.images.predicted[1:] if self.images else ()
         concerned = sum(bool(one.never.any()) for one in others)
-        if not concerned:
-            return {}
-        text = (
-            f"Of {several(len(others), 'other configuration')}, {concerned} never "
-            f"{'predicts' if concerned == 1 else 'predict'} some class of the test images, in one seed or more."
-        )
-        return {"never_predicted": text}
+        never = f"{concerned} never {'predicts' if concerned == 1 else 'predict'} some class of the test images"
+        text = f"Of {several(len(others), 'other configuration')}, {never}, in one seed or more."
+        return {"never_predicted": text} if concerned else {}
 
     def beside(self, other: Configuration) -> dict[str, str]:
         """How many images only the selected configuration gets wrong, and only the other."""
@@ -116,14 +105,11 @@ class Classification:
         if self.images is None:
             text = "There are no predictions of a selected configuration to look at."
             return section("confusion", "Confusion", [warning(text)])
-        images, selected = self.images, self.images.predicted[0]
+        images, seeds = self.images, several(len(analysis.grid.seeds), "seed")
+        text = f"On {several(len(images.y_true), 'test image')}, counts summed over {seeds}; each row of a matrix is "
         blocks = [
-            Paragraph(
-                text=f"On {several(len(images.y_true), 'test image')}, counts summed over "
-                f"{several(len(analysis.grid.seeds), 'seed')}; each row of a matrix is divided by its sum. Rows are "
-                "true classes, columns predicted ones."
-            ),
-            _matrix(images, selected, "selected", " (selected): counts, and share of the true class."),
+            f"{text}divided by its sum. Rows are true classes, columns predicted ones.",
+            _matrix(images, images.predicted[0], "selected", " (selected): counts, and share of the true class."),
             _difference(images),
             _most_confused(images),
             _by_class(images),
@@ -184,7 +170,7 @@ def _matrix(images: Images, one: Predicted, name: str, what: str, **options: Any
     return Drawing(picture=picture, caption=f"{bold(one.configuration.name)}{what}")
 
 
-def _difference(images: Images) -> Block | None:
+def _difference(images: Images) -> Content:
     """From the best of the smallest models, or from the second in the ranking if the selected one is that itself."""
     if len(images.predicted) < 2:
         return note("There is no other configuration to compare its confusions with.")
@@ -203,7 +189,7 @@ def _difference(images: Images) -> Block | None:
     )
 
 
-def _most_confused(images: Images) -> Block:
+def _most_confused(images: Images) -> Content:
     confusion = images.predicted[0].confusion
     errors = confusion - np.diag(np.diag(confusion))
     order = np.argsort(-errors, axis=None, kind="stable")[:_MOST_PAIRS]
@@ -218,9 +204,9 @@ def _most_confused(images: Images) -> Block:
         for place in places
     ]
     if not rows:
-        return Paragraph(text="The selected configuration confuses no test image.")
+        return "The selected configuration confuses no test image."
     title = "Most confused pairs, selected configuration"
-    return Table(name="confused", title=title, shown=pd.DataFrame(rows), narrow=True)
+    return table("confused", title, rows, narrow=True)
 
 
 def _by_class(images: Images) -> Table:
@@ -234,7 +220,7 @@ def _by_class(images: Images) -> Table:
     ]
     many = len(rows) > _MOST_CLASSES
     title = "Precision, recall and F1 by class, selected configuration"
-    return Table(name="classes", title=title, shown=pd.DataFrame(rows), folded=many, narrow=not many)
+    return table("classes", title, rows, folded=many, narrow=not many)
 
 
 def _by_level(analysis: Analysis, images: Images) -> list[Drawing]:
@@ -279,20 +265,19 @@ def _wall(analysis: Analysis, images: Images) -> Drawing:
     return Drawing(picture=wall(named, columns=8), caption=caption)
 
 
-def _hard(images: Images) -> list[Block | None]:
+def _hard(images: Images) -> list[Content]:
     """The images that every configuration gets wrong, and those that only the selected one does."""
     wrong, count = images.wrong, len(images.predicted)
     everywhere = np.flatnonzero(wrong.all(axis=0))
     only = np.flatnonzero(wrong[0] & ~wrong[1:].any(axis=0)) if count > 1 else np.arange(0)
-    text = (
-        f"{several(len(everywhere), 'test image')} of {len(images.y_true):,} are wrong in every one of "
-        f"{several(count, 'configuration')} (by a majority of its seeds)"
-    )
-    text += f"; {several(len(only), 'image')} only in the selected one" if count > 1 else ""
+    counted = f"{several(len(everywhere), 'test image')} of {len(images.y_true):,} are wrong in every one of "
+    counted += f"{several(count, 'configuration')} (by a majority of its seeds)"
+    counted += f"; {several(len(only), 'image')} only in the selected one" if count > 1 else ""
+    text = f"{counted}."
     if images.pixels is None:
-        return [Paragraph(text=f"{text}."), note("The data are no images, so none is shown.")]
+        return [text, note("The data are no images, so none is shown.")]
     return [
-        Paragraph(text=f"{text}."),
+        text,
         _strip(images, images.pixels, everywhere, "wrong-everywhere", "that every configuration gets wrong"),
         _strip(images, images.pixels, only, "wrong-selected-only", "that only the selected configuration gets wrong"),
     ]

@@ -1,13 +1,11 @@
 """Who may be the best; the selected configuration against others by name; what was named beforehand."""
 
-import pandas as pd
-
 from sweep.metrics import NONE
 from sweep.report.analysis import Analysis
-from sweep.report.document import Block, Paragraph, Section, Table, note, section, warning
+from sweep.report.document import Content, Section, note, section, table, warning
 from sweep.report.findings import MOST_SHOWN, Entry
 from sweep.report.formats import numeral, p_equals, p_text, several
-from sweep.tables import bold
+from sweep.report.text import bold
 
 _MOST_UNFOLDED = 12
 
@@ -21,23 +19,24 @@ def comparisons_section(analysis: Analysis) -> Section:
         text = text if len(entries) >= 2 else "There is nothing to compare with."
         return section("comparisons", "Comparisons", [warning(text), *planned])
     inside, shown = [entry for entry in entries if entry.in_best_set], entries[:MOST_SHOWN]
+    text = (
+        f"{several(len(inside), 'configuration')} of {len(entries)} may be the best. A set made this way misses a "
+        "configuration that truly is the best, alone or tied, in at most 5 % of experiments; "
+        f"n = {several(comparisons.n, 'seed')}."
+    )
     blocks = [
-        Paragraph(
-            text=f"{several(len(inside), 'configuration')} of {len(entries)} may be the best. A set made this way "
-            "misses a configuration that truly is the best, alone or tied, in at most 5 % of experiments; "
-            f"n = {several(comparisons.n, 'seed')}."
-        ),
+        text,
         warning(f"Provisional: {analysis.doubt}." if analysis.doubt else ""),
-        Table(
-            name="best",
-            title="Comparisons with the best",
-            shown=pd.DataFrame(_row(analysis, entry) for entry in shown),
+        table(
+            "best",
+            "Comparisons with the best",
+            [_row(analysis, entry) for entry in shown],
             marked=frozenset(i for i, entry in enumerate(shown) if entry.in_best_set),
             folded=len(inside) < len(shown),
         ),
         note(_method(analysis)),
-        Paragraph(text=f"{bold(entries[0].name)} beside others by name, with the same numbers:"),
-        Table(name="pairs", title="Named pairs", shown=_pairs(analysis)),
+        f"{bold(entries[0].name)} beside others by name, with the same numbers:",
+        table("pairs", "Named pairs", _pairs(analysis)),
         note("Not shown to differ is not shown to be equal."),
         *planned,
     ]
@@ -56,7 +55,7 @@ def _row(analysis: Analysis, entry: Entry) -> dict[str, str]:
     }
 
 
-def _pairs(analysis: Analysis) -> pd.DataFrame:
+def _pairs(analysis: Analysis) -> list[dict[str, str]]:
     metric, rows = analysis.metric, []
     for entry in analysis.entries:
         behind = entry.behind
@@ -72,7 +71,7 @@ def _pairs(analysis: Analysis) -> pd.DataFrame:
         if metric.margin is not None:
             row[f"equal within {metric.difference(metric.margin)}"] = "shown" if entry.equal else "not shown"
         rows.append(row | analysis.of_task.beside(entry.configuration))
-    return pd.DataFrame(rows)
+    return rows
 
 
 def _method(analysis: Analysis) -> str:
@@ -87,7 +86,7 @@ def _method(analysis: Analysis) -> str:
     return text + (uneven if comparisons.uneven_p < 0.05 else "")
 
 
-def _named(analysis: Analysis) -> list[Block | None]:
+def _named(analysis: Analysis) -> list[Content]:
     metric, rows = analysis.metric, []
     for named in analysis.named:
         pair = named.pair
@@ -103,12 +102,12 @@ def _named(analysis: Analysis) -> list[Block | None]:
                 "shown to differ": named.cannot or ("yes" if pair and pair.shown else "no"),
             }
         )
-    table = Table(name="named", title="Pairs named beforehand", shown=pd.DataFrame(rows))
+    rest = table("named", "Pairs named beforehand", rows)
     valid = note("Always valid: the e-value may be looked at after every further seed (t-test e-process, c = 1).")
-    return [table, valid] if rows else []
+    return [rest, valid] if rows else []
 
 
-def _fresh(analysis: Analysis) -> list[Block | None]:
+def _fresh(analysis: Analysis) -> list[Content]:
     """The finalists by their fresh seeds alone."""
     confirmed, metric, grid = analysis.confirmation, analysis.metric, analysis.grid
     if not confirmed or not confirmed.finalists:
@@ -125,17 +124,15 @@ def _fresh(analysis: Analysis) -> list[Block | None]:
         }
         for place, one in enumerate(confirmed.finalists)
     ]
-    return [
-        Table(name="confirmation", title="Finalists with fresh seeds alone", shown=pd.DataFrame(rows)),
-        note(
-            f"{several(confirmed.seeds, 'seed')} that chose nothing: these means are not flattered by the choice, and "
-            "Student's intervals are each of its own row. The first of the finalists is tested against the others, "
-            "one-sided and in steps (Dunnett)."
-        ),
-    ]
+    text = (
+        f"{several(confirmed.seeds, 'seed')} that chose nothing: these means are not flattered by the choice, and "
+        "Student's intervals are each of its own row. The first of the finalists is tested against the others, "
+        "one-sided and in steps (Dunnett)."
+    )
+    return [table("confirmation", "Finalists with fresh seeds alone", rows), note(text)]
 
 
-def _baseline(analysis: Analysis) -> list[Block | None]:
+def _baseline(analysis: Analysis) -> list[Content]:
     baseline = analysis.against
     if not baseline or baseline.cannot:
         return []
@@ -150,6 +147,6 @@ def _baseline(analysis: Analysis) -> list[Block | None]:
     ]
     title = f"Compared with the baseline {baseline.name}"
     return [
-        Table(name="baseline", title=title, shown=pd.DataFrame(rows), folded=len(rows) > _MOST_UNFOLDED),
+        table("baseline", title, rows, folded=len(rows) > _MOST_UNFOLDED),
         note("One-sided, in steps, adjusted for all comparisons with the baseline (Dunnett)."),
     ]

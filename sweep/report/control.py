@@ -3,12 +3,9 @@
 import math
 from dataclasses import dataclass
 
-import pandas as pd
-
 from sweep.examples.published import published_scores
-from sweep.metrics import NONE
 from sweep.report.analysis import Analysis
-from sweep.report.document import Block, Paragraph, Section, Table, note, section, warning
+from sweep.report.document import Content, Section, note, section, table, warning
 from sweep.report.formats import SHARE, listed, several
 from sweep.table import Grid, GridPoint
 
@@ -41,9 +38,9 @@ def control_section(analysis: Analysis) -> Section:
     """Twins that were found, and how far the two cross-entropies agree."""
     found = controls(analysis.grid)
     compared = any(one.differences for one in found)
-    blocks: list[Block | None] = [*_agreement(analysis, found)] if compared else []
+    blocks: list[Content] = [*_agreement(analysis, found)] if compared else []
     if not found:
-        blocks = [Paragraph(text="This experiment does not hold both cross-entropies, so it has no such control.")]
+        blocks = ["This experiment does not hold both cross-entropies, so it has no such control."]
     elif not compared:
         blocks = [warning("No pair of replicates with equal seeds is finished.")]
     twins = [one.name for one in analysis.grid.configurations if len(one.points) > 1]
@@ -80,7 +77,7 @@ def controls(grid: Grid) -> list[Control]:
     return found
 
 
-def _agreement(analysis: Analysis, found: list[Control]) -> list[Block]:
+def _agreement(analysis: Analysis, found: list[Control]) -> list[Content]:
     metric, rows = analysis.metric, []
     compared, identical = sum(len(one.differences) for one in found), sum(one.identical for one in found)
     text = (
@@ -106,5 +103,4 @@ def _agreement(analysis: Analysis, found: list[Control]) -> list[Block]:
         if one.published is not None:
             row["published: sparse minus not (points)"] = SHARE.difference(one.published, signed=True)
         rows.append(row)
-    shown = pd.DataFrame(rows).fillna(NONE)
-    return [Paragraph(text=text), Table(name="control", title="Cross-entropy beside sparse cross-entropy", shown=shown)]
+    return [text, table("control", "Cross-entropy beside sparse cross-entropy", rows)]

@@ -1,12 +1,12 @@
 """What a report is made of, and how that becomes one HTML page that needs nothing else, or Markdown for GitHub.
 
-Texts may have the marks of `sweep.tables` (`bold`, `code`, `link`), and are escaped by whoever shows them.
+Texts may have the marks of `sweep.report.text` (`bold`, `code`, `link`), and are escaped by whoever shows them.
 """
 
 import base64
 import hashlib
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -17,7 +17,8 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from sweep.figures.drawing import Picture
-from sweep.tables import fence, markdown, marked_down, numeric_columns, plain, spans
+from sweep.metrics import NONE
+from sweep.report.text import fence, markdown, marked_down, numeric_columns, plain, spans
 
 _MARKS = {"text": "", "verdict": "", "point": "- ", "note": "> ", "warning": "> **Note:** "}
 # A short table costs no scrolling, and people search a README for its numbers.
@@ -66,6 +67,8 @@ class Drawing:
 
 
 Block = Paragraph | Table | Drawing
+# What a section can be made of: a text is a paragraph, and what is empty is left out.
+Content = Block | str | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +95,22 @@ class Document:
         return [block for section in self.sections for block in section.blocks]
 
 
-def section(name: str, title: str, blocks: Sequence[Block | None]) -> Section:
+def section(name: str, title: str, contents: Iterable[Content]) -> Section:
     """Makes a section of what there is to show."""
-    return Section(name=name, title=title, blocks=tuple(block for block in blocks if block is not None))
+    blocks = [Paragraph(text=one) if isinstance(one, str) else one for one in contents if one]
+    return Section(name=name, title=title, blocks=tuple(blocks))
+
+
+def table(
+    name: str,
+    title: str,
+    rows: Sequence[Mapping[str, str]],
+    exact: Sequence[Mapping[str, Any]] | None = None,
+    **options: Any,
+) -> Table:
+    """Makes a table of its rows, and of the same in numbers for the CSV file; `options` are the other attributes."""
+    numbers = None if exact is None else pd.DataFrame(exact)
+    return Table(name=name, title=title, shown=pd.DataFrame(rows).fillna(NONE), exact=numbers, **options)
 
 
 def note(text: str) -> Paragraph | None:

@@ -3,14 +3,12 @@
 import itertools
 from collections.abc import Sequence
 
-import pandas as pd
-
 from sweep.axes import Level
 from sweep.figures.drawing import Palette
 from sweep.figures.scores import Bar, interactions, main_effects
 from sweep.metrics import NONE, Metric
 from sweep.report.analysis import Analysis
-from sweep.report.document import Block, Drawing, Paragraph, Section, Table, note, section, warning
+from sweep.report.document import Content, Drawing, Section, Table, note, section, table, warning
 from sweep.report.findings import AxisEffect
 from sweep.report.formats import p_text, significant
 
@@ -44,7 +42,7 @@ def effects_section(analysis: Analysis) -> Section:
 
 def spans_table(rows: Sequence[dict[str, str]]) -> Table:
     """The table of what lies between the worst and the best level of axes."""
-    return Table(name="effects", title="Largest difference between two levels of an axis", shown=pd.DataFrame(rows))
+    return table("effects", "Largest difference between two levels of an axis", rows)
 
 
 def span_cells(analysis: Analysis, one: AxisEffect, ends: Sequence[str]) -> dict[str, str]:
@@ -59,7 +57,7 @@ def span_cells(analysis: Analysis, one: AxisEffect, ends: Sequence[str]) -> dict
     }
 
 
-def _of_levels(analysis: Analysis) -> list[Block | None]:
+def _of_levels(analysis: Analysis) -> list[Content]:
     metric, palette = analysis.metric, Palette(analysis.grid.axes)
     unit = f" in {metric.step_in_full}" if metric.step_in_full else ""
     small = {
@@ -74,17 +72,13 @@ def _of_levels(analysis: Analysis) -> list[Block | None]:
         | {"share of variance in this sample (%)": _SHARE.text(one.share), "p": p_text(one.p_value)}
         for one in analysis.spans
     ]
-    return [
-        Paragraph(
-            text=f"Effects on {analysis.criterion.title}{unit}: how far a level lies from the mean of all levels of "
-            "its axis, the other axes averaged out. Levels that gave identical numbers are one level."
-        ),
-        Drawing(picture=main_effects(small, score=analysis.criterion, palette=palette), caption=caption)
-        if small
-        else None,
-        spans_table(rows),
-        _interactions(analysis, palette),
-    ]
+    what = (
+        f"Effects on {analysis.criterion.title}{unit}: how far a level lies from the mean of all levels of its axis, "
+    )
+    what += "the other axes averaged out. Levels that gave identical numbers are one level."
+    picture = main_effects(small, score=analysis.criterion, palette=palette) if small else None
+    drawing = Drawing(picture=picture, caption=caption) if picture else None
+    return [what, drawing, spans_table(rows), _interactions(analysis, palette)]
 
 
 def _bar(analysis: Analysis, one: AxisEffect, level: Level) -> Bar:
@@ -109,7 +103,7 @@ def _variance(analysis: Analysis) -> Table:
         }
         for row in analysis.effects.table
     ]
-    return Table(name="variance", title="Analysis of variance, blocked by seed", shown=pd.DataFrame(rows))
+    return table("variance", "Analysis of variance, blocked by seed", rows)
 
 
 def _interactions(analysis: Analysis, palette: Palette) -> Drawing | None:

@@ -12,11 +12,11 @@ from sweep.figures.drawing import Palette
 from sweep.figures.grid import Cost, Curve, cost, heat_map, learning_curves
 from sweep.metrics import NONE, Score
 from sweep.report.analysis import Analysis
-from sweep.report.document import Block, Drawing, Section, Table, note, section, warning
+from sweep.report.document import Content, Drawing, Section, Table, note, section, warning
 from sweep.report.findings import MOST_SHOWN
+from sweep.report.text import bold, code
 from sweep.stats import pareto_front
 from sweep.table import TIME, Configuration
-from sweep.tables import bold, code
 
 _MOST_FACETS, _MOST_CELLS, _MOST_PANELS, _MOST_COLOURS, _MOST_COLUMNS = 6, 12, 16, 6, 12
 _MOST_COSTS = 4 * MOST_SHOWN
@@ -32,7 +32,7 @@ def grid_section(analysis: Analysis) -> Section:
     return section("grid", _TITLE, blocks)
 
 
-def pivot(analysis: Analysis) -> list[Block | None]:
+def pivot(analysis: Analysis) -> list[Content]:
     """Mean score of every grid point: rows by the first axes, columns by the last; of a large grid the best rows."""
     grid, metric, selected = analysis.grid, analysis.metric, analysis.entries[0].configuration.points
     few = [axis for axis in grid.axes if len(axis.values) <= _MOST_COLUMNS]
@@ -74,7 +74,7 @@ def _means(analysis: Analysis) -> dict[Point, float]:
     return {point.values: entry.score.estimate for entry in analysis.entries for point in entry.configuration.points}
 
 
-def _heat_map(analysis: Analysis) -> Block | None:
+def _heat_map(analysis: Analysis) -> Content:
     """Facets by the first axis, rows by the second, columns by the third; further axes as in the selected one."""
     grid, selected = analysis.grid, analysis.entries[0].configuration.points
     none = Axis(name="", values=("",), scale="nominal")
@@ -104,7 +104,7 @@ def _heat_map(analysis: Analysis) -> Block | None:
     return Drawing(picture=picture, caption=caption)
 
 
-def _curves(analysis: Analysis, palette: Palette) -> Block:
+def _curves(analysis: Analysis, palette: Palette) -> Drawing:
     """Rows by the first axis, columns by the second, colours by the last; of a larger grid the first of the ranking."""
     grid, criterion = analysis.grid, analysis.criterion
     axes = [axis.name for axis in grid.axes]
@@ -150,7 +150,7 @@ def _history(configuration: Configuration, score: Score) -> NDArray[np.float64]:
     return np.array([column[:shortest] for column in columns], dtype=np.float64).T
 
 
-def _costs(analysis: Analysis, palette: Palette) -> Block:
+def _costs(analysis: Analysis, palette: Palette) -> Drawing:
     entries = analysis.entries
     means = np.array([analysis.metric.turned(entry.score.estimate) for entry in entries])
     costs = {

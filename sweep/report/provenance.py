@@ -7,15 +7,13 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
 from sweep.axes import value_name
 from sweep.records import State
 from sweep.report.analysis import Analysis
-from sweep.report.document import Block, Paragraph, Section, Table, note, section
+from sweep.report.document import Content, Paragraph, Section, note, section, table
 from sweep.report.formats import duration, numbered, several
+from sweep.report.text import code
 from sweep.table import TIME
-from sweep.tables import code
 
 _MOST_FAILURES, _MOST_NAMED = 20, 6
 
@@ -23,18 +21,18 @@ _MOST_FAILURES, _MOST_NAMED = 20, 6
 def provenance_section(analysis: Analysis) -> Section:
     """Command, sweep, versions, hardware, times, failures, and how to reproduce a number."""
     state, manifest = analysis.state, analysis.manifest
-    table = pd.DataFrame(_facts(state).items(), columns=["what", "value"])
-    blocks: list[Block | None] = [Table(name="provenance", title="Provenance", shown=table)]
-    if state.failed:
-        failed = pd.DataFrame(state.failed.items(), columns=["trial", "error"])
-        shown = failed.head(_MOST_FAILURES)
-        blocks.append(Table(name="failures", title="Failed trials", shown=shown, exact=failed))
+    facts = [{"what": what, "value": value} for what, value in _facts(state).items()]
+    failed = [{"trial": trial_id, "error": error} for trial_id, error in state.failed.items()]
+    blocks: list[Content] = [
+        table("provenance", "Provenance", facts),
+        table("failures", "Failed trials", failed[:_MOST_FAILURES], failed) if failed else None,
+    ]
     if state.done:
         again = code(shlex.join(["sweep", "verify", manifest.name, "--retrain", next(iter(state.done))]))
         text = f"Any number can be made again: its trial is in {code('results.csv')}, and {again} trains that trial "
-        blocks.append(Paragraph(text=f"{text}anew and compares the bits."))
+        blocks.append(f"{text}anew and compares the bits.")
     blocks += [
-        Paragraph(text="The sweep file, as launched:"),
+        "The sweep file, as launched:",
         Paragraph(text=_toml(manifest.sweep.tables()), kind="code"),
         note("Times are measured and differ from run to run; no other number does on the same kind of machine."),
     ]
@@ -105,9 +103,9 @@ def _failures(state: State) -> str:
 def _toml(tables: dict[str, Any]) -> str:
     """The sweep as a TOML file; JSON's scalars and lists are TOML's too."""
     plain = [_entry(key, value) for key, value in tables.items() if not isinstance(value, dict)]
-    for key, table in tables.items():
-        if isinstance(table, dict) and table:
-            plain += ["", f"[{key}]", *(_entry(name, value) for name, value in table.items())]
+    for key, items in tables.items():
+        if isinstance(items, dict) and items:
+            plain += ["", f"[{key}]", *(_entry(name, value) for name, value in items.items())]
     return "\n".join(plain)
 
 

@@ -4,19 +4,18 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from sweep.figures.scores import Bar, ranking
 from sweep.metrics import NONE, Metric, scores
 from sweep.report.analysis import Analysis
 from sweep.report.claims import LEVEL
-from sweep.report.document import Block, Drawing, Paragraph, Section, Table, note, section, warning
+from sweep.report.document import Content, Drawing, Section, Table, note, section, table, warning
 from sweep.report.findings import MOST_SHOWN, Entry
 from sweep.report.formats import SHARE, numbered, several, significant
+from sweep.report.text import code
 from sweep.report.verdict import missing
 from sweep.table import TIME
-from sweep.tables import code
 
 _MOST_SEEDS = 10
 
@@ -25,17 +24,17 @@ def ranking_section(analysis: Analysis) -> Section:
     """Every configuration with its mean, interval, seeds, ranks and costs."""
     shown = analysis.entries[:MOST_SHOWN]
     known = not analysis.comparisons.cannot
-    blocks: list[Block | None] = []
+    blocks: list[Content] = []
     if shown:
         blocks = [
-            Paragraph(text=_what(analysis)),
+            _what(analysis),
             note(missing(analysis.grid)),
             note(_cut(len(analysis.entries))),
-            Table(
-                name="ranking",
-                title="Ranking",
-                shown=pd.DataFrame(_row(analysis, entry) for entry in shown),
-                exact=pd.DataFrame(_numbers(analysis, entry) for entry in analysis.entries),
+            table(
+                "ranking",
+                "Ranking",
+                [_row(analysis, entry) for entry in shown],
+                [_numbers(analysis, entry) for entry in analysis.entries],
                 searchable=True,
                 marked=frozenset(place for place, entry in enumerate(shown) if entry.in_best_set and known),
             ),
@@ -147,7 +146,7 @@ def _scores(analysis: Analysis, shown: Sequence[Entry]) -> Table:
         for entry in shown
     ]
     title = "All scores" + ", mean ± standard deviation over seeds" * several_seeds + metric.heading * alike
-    return Table(name="scores", title=title, shown=pd.DataFrame(rows), folded=True)
+    return table("scores", title, rows, folded=True)
 
 
 def _spread(metric: Metric, values: NDArray[np.float64]) -> str:
@@ -158,7 +157,7 @@ def _spread(metric: Metric, values: NDArray[np.float64]) -> str:
     return f"{metric.text(float(values.mean()))}{spread}"
 
 
-def _diverged(analysis: Analysis) -> list[Block | None]:
+def _diverged(analysis: Analysis) -> list[Content]:
     """Grid points with replicates that diverged, worse than all above."""
     rows = []
     for one in sorted(analysis.grid.diverged, key=lambda one: one.count / one.n)[:MOST_SHOWN]:
@@ -175,14 +174,14 @@ def _diverged(analysis: Analysis) -> list[Block | None]:
         "Ranked below all others: replicates of these diverged, which is an outcome and not a missing one, so no mean "
         "of the rest is given."
     )
-    table = Table(name="diverged", title="Grid points that diverged", shown=pd.DataFrame(rows))
-    return [warning(text), table] if rows else []
+    rest = table("diverged", "Grid points that diverged", rows)
+    return [warning(text), rest] if rows else []
 
 
-def _left_out(analysis: Analysis) -> list[Block | None]:
+def _left_out(analysis: Analysis) -> list[Content]:
     rows = [
         {"grid point": point.name, "finished seeds": str(len(point.replicates)), "why": reason}
         for point, reason in analysis.grid.left_out[:MOST_SHOWN]
     ]
-    table = Table(name="left-out", title="Grid points left out", shown=pd.DataFrame(rows))
-    return [warning("Not compared, for want of scores:"), table] if rows else []
+    rest = table("left-out", "Grid points left out", rows)
+    return [warning("Not compared, for want of scores:"), rest] if rows else []

@@ -1,25 +1,24 @@
 """Several experiments side by side: the same tables by data set or protocol, and ranks over many data sets."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 import numpy as np
-import pandas as pd
 
 from sweep.axes import Point, value_name
 from sweep.config import AXES
 from sweep.figures.scores import critical_difference_diagram
-from sweep.metrics import NONE
 from sweep.report.analysis import Analysis
-from sweep.report.document import Block, Document, Drawing, Paragraph, Section, Table, note, section, warning
+from sweep.report.document import Content, Document, Drawing, Paragraph, Section, note, section, table, warning
 from sweep.report.effects import span_cells, spans_table
 from sweep.report.findings import MOST_SHOWN
 from sweep.report.formats import listed, p_equals, several
+from sweep.report.text import code, link
 from sweep.report.verdict import incomplete, verdict
 from sweep.stats import critical_difference
 from sweep.table import Configuration, goodness
-from sweep.tables import code, link
 
 
 def together(analyses: Mapping[str, Analysis]) -> Document:
@@ -34,10 +33,10 @@ def together(analyses: Mapping[str, Analysis]) -> Document:
 
 
 def _verdicts(analyses: Mapping[str, Analysis]) -> Section:
-    blocks: list[Block | None] = []
+    blocks: list[Content] = []
     for name, analysis in analyses.items():
         page = link(name, f"{quote(name)}/report.html")
-        blocks.append(Paragraph(text=f"{page}, on {analysis.manifest.dataset.name}:"))
+        blocks.append(f"{page}, on {analysis.manifest.dataset.name}:")
         blocks.append(Paragraph(text=" ".join(verdict(analysis).values()), kind="verdict"))
     return section("verdict", "Verdicts", blocks)
 
@@ -62,20 +61,14 @@ def _scores(analyses: Mapping[str, Analysis]) -> Section:
             for point in _values(analysis, entry.configuration, axes):
                 rows.setdefault(point, {axis: value_name(v) for axis, v in zip(axes, point, strict=True)}).update(cells)
                 numbers.setdefault(point, {}).update(exact)
-    shown = pd.DataFrame(rows.values()).fillna(NONE)
     exact_rows = [{axis: rows[point][axis] for axis in axes} | numbers[point] for point in rows]
     tested_titles = listed(dict.fromkeys(analysis.grid.tested.title for analysis in analyses.values())).capitalize()
     what = "In brackets the rank by the experiment's own criterion; twins and equal means share it."
-    cut = f" The first {MOST_SHOWN} of {len(shown)}; all are in {code('tables/side-by-side.csv')}."
+    cut = f" The first {MOST_SHOWN} of {len(rows)}; all are in {code('tables/side-by-side.csv')}."
+    everything = table("side-by-side", "Scores side by side", [*rows.values()], exact_rows, searchable=True)
     blocks = [
-        note(f"{what} {tested_titles} took no part.{cut if len(shown) > MOST_SHOWN else ''}"),
-        Table(
-            name="side-by-side",
-            title="Scores side by side",
-            shown=shown.head(MOST_SHOWN),
-            exact=pd.DataFrame(exact_rows),
-            searchable=True,
-        ),
+        note(f"{what} {tested_titles} took no part.{cut if len(rows) > MOST_SHOWN else ''}"),
+        dataclasses.replace(everything, shown=everything.shown.head(MOST_SHOWN)),
     ]
     return section("scores", "Scores side by side", blocks)
 
@@ -121,7 +114,7 @@ def _ranks(analyses: Sequence[Analysis]) -> Section:
         "(Nemenyi, 95 % confidence for all pairs together)."
     )
     caption = "Average rank of each configuration; configurations beside one bar are not told apart."
-    return section("ranks", title, [Paragraph(text=text), Drawing(picture=picture, caption=caption)])
+    return section("ranks", title, [text, Drawing(picture=picture, caption=caption)])
 
 
 def _unlike(analyses: Sequence[Analysis]) -> str:

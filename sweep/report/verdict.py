@@ -14,11 +14,12 @@ from sweep.report.claims import LEVEL, Claim
 from sweep.report.document import Paragraph, Section, section
 from sweep.report.findings import Baseline, Findings, Named
 from sweep.report.formats import listed, numeral, p_equals, several
+from sweep.report.text import bold
 from sweep.stats import Interval, detectable, seeds_range
 from sweep.table import Grid
-from sweep.tables import bold
 
 _MOST_NAMED = 8
+_LEVEL = f"{100 * LEVEL:.0f} %"
 
 
 def verdict_section(analysis: Analysis) -> Section:
@@ -26,7 +27,7 @@ def verdict_section(analysis: Analysis) -> Section:
     # The banner above says how the experiment stands.
     blocks = [Paragraph(text=text, kind="verdict") for topic, text in verdict(analysis).items() if topic != "state"]
     points = [Paragraph(text=text, kind="point") for text in details(analysis).values()]
-    return section("verdict", "Verdict", [*blocks, Paragraph(text="In detail:") if points else None, *points])
+    return section("verdict", "Verdict", [*blocks, "In detail:" if points else None, *points])
 
 
 def verdict(analysis: Analysis) -> dict[str, str]:
@@ -100,13 +101,10 @@ def seeds_needed(found: Findings) -> tuple[tuple[int, int] | None, str]:
 
 
 def _state(analysis: Analysis) -> str:
-    text = incomplete(analysis)
-    if not text:
-        return ""
-    change = "All below is of the finished trials and may change."
+    text, change = incomplete(analysis), "All below is of the finished trials and may change."
     if not analysis.unfinished:
         change = "What is missing are fresh seeds of finalists; all but what is said of these stays."
-    return f"{bold(text)} {change}"
+    return f"{bold(text)} {change}" if text else ""
 
 
 def _selected(analysis: Analysis) -> str:
@@ -127,13 +125,10 @@ def _selected(analysis: Analysis) -> str:
             f"{metric.phrase(test.estimate)}. One seed cannot tell what is the configuration's and what is luck: add "
             "seeds with --extend."
         )
-    compared = " that can be compared" if grid.left_out or grid.diverged else ""
-    place, first = f"the {metric.best} of {count} configurations{compared}", ""
-    if count == 1:
-        place = "the only configuration compared"
-    if tied > 1:
-        first = f" as the first of {tied} with the same score, in the order of the grid"
-        place = f"the same for all {count} configurations{compared}" if tied == count else place
+    compared = f"{count} configurations{' that can be compared' if grid.left_out or grid.diverged else ''}"
+    place = f"the {metric.best} of {compared}" if count > 1 else "the only configuration compared"
+    place = f"the same for all {compared}" if tied == count > 1 else place
+    first = f" as the first of {tied} with the same score, in the order of the grid" if tied > 1 else ""
     return (
         f"{bold(selected.name)} is selected{first}: its {criterion}, mean over {several(len(grid.seeds), 'seed')}, is "
         f"{score}, {place}{_expected(analysis)}. {_tested(analysis, test)}"
@@ -163,13 +158,13 @@ def _tested(analysis: Analysis, test: Interval) -> str:
 
 def _interval(analysis: Analysis, interval: Interval, kind: str) -> str:
     provisional = ", provisional" if any(claim.provisional for claim in analysis.claimed(kind)) else ""
-    return f"{100 * LEVEL:.0f} % interval {analysis.metric.phrase_range(interval.low, interval.high)}{provisional}"
+    return f"{_LEVEL} interval {analysis.metric.phrase_range(interval.low, interval.high)}{provisional}"
 
 
 def _carried(claims: Sequence[Claim], together: str = "all comparisons together") -> str:
     """What claims of one kind hold with, in words: a level, or why they are provisional."""
     doubt = next((claim.provisional for claim in claims if claim.provisional), "")
-    return f"provisional: {doubt}" if doubt else f"{100 * LEVEL:.0f} % confidence for {together}"
+    return f"provisional: {doubt}" if doubt else f"{_LEVEL} confidence for {together}"
 
 
 def _others(analysis: Analysis) -> str:
@@ -179,10 +174,8 @@ def _others(analysis: Analysis) -> str:
     second, count = others[0], len(others)
     gap = metric.differ_by(second.behind.estimate)
     if comparisons.cannot:
-        return (
-            f"Whether it is better than the others cannot be said ({comparisons.cannot}); {second.name} is {gap} "
-            "behind."
-        )
+        unknown = f"Whether it is better than the others cannot be said ({comparisons.cannot})"
+        return f"{unknown}; {second.name} is {gap} behind."
     worse = analysis.claimed("worse")
     together = [entry for entry in others if entry.in_best_set]
     confidence = _carried(worse or [Claim(kind="worse", subject=(), provisional=analysis.doubt)])
@@ -205,10 +198,8 @@ def _axes(analysis: Analysis) -> str:
     """Which axis matters most, whether that depends on another, and how many seeds would settle more."""
     if len(analysis.entries) < 2 or len(analysis.grid.seeds) == 1:
         return ""
-    if analysis.effects.cannot:
-        text = f"Which axis matters most cannot be said ({analysis.effects.cannot})"
-    else:
-        text = _what_matters(analysis)
+    cannot = analysis.effects.cannot
+    text = f"Which axis matters most cannot be said ({cannot})" if cannot else _what_matters(analysis)
     if analysis.claimed("depends"):
         crossing = max(analysis.effects.crossings, key=lambda one: min(one.lead, one.other_lead))
         text += f", but which {crossing.factor} is best depends on {crossing.other}"
@@ -300,25 +291,21 @@ def _pair(analysis: Analysis, named: Named) -> str:
 def _baseline(analysis: Analysis, baseline: Baseline) -> str:
     if baseline.cannot:
         return f"nothing can be said against the baseline {baseline.name} ({baseline.cannot})"
-    if not baseline.better:
-        return f"nothing is shown to be better than the baseline {baseline.name}"
-    confidence = _carried(analysis.claimed("baseline"), "all of them together")
-    which = f"{listed(baseline.better, most=3)} {'is' if len(baseline.better) == 1 else 'are'}"
-    return f"{which} shown to be better than the baseline {baseline.name} ({confidence})"
+    confidence = f" ({_carried(analysis.claimed('baseline'), 'all of them together')})" if baseline.better else ""
+    which = f"{listed(baseline.better, most=3) or 'nothing'} {'are' if len(baseline.better) > 1 else 'is'}"
+    return f"{which} shown to be better than the baseline {baseline.name}{confidence}"
 
 
 def _confirmed(analysis: Analysis) -> str:
     """What fresh seeds say of the finalists, by themselves."""
     confirmed, metric = analysis.confirmation, analysis.metric
-    if not confirmed:
-        return ""
-    if confirmed.cannot:
-        return f"Fresh seeds of the finalists say nothing yet ({confirmed.cannot})."
+    if not confirmed or confirmed.cannot:
+        return f"Fresh seeds of the finalists say nothing yet ({confirmed.cannot})." if confirmed else ""
 
     def fresh(interval: Interval) -> str:
         text = metric.phrase(interval.estimate)
         ends = metric.phrase_range(interval.low, interval.high)
-        return text if interval.cannot else f"{text} ({100 * LEVEL:.0f} % interval {ends})"
+        return text if interval.cannot else f"{text} ({_LEVEL} interval {ends})"
 
     first, *others = confirmed.finalists
     text = (
@@ -326,16 +313,14 @@ def _confirmed(analysis: Analysis) -> str:
         f"{fresh(first.score)} and the {analysis.grid.tested.title} {fresh(first.tested)}"
     )
     beaten = [one.name for one in others if one.beaten]
-    if not others:
-        return f"{text}."
-    if not beaten:
-        names = listed([one.name for one in others], most=3)
-        return f"{text}; it is not confirmed to be better than {names}."
-    rest = len(others) - len(beaten)
-    left = "the other finalist" if rest == 1 else f"the other {rest} finalists"
-    tail = f", not than {left}" if rest else ""
-    confidence = _carried(confirmed.claims, "all finalists together")
-    return f"{text}; it is confirmed to be better than {listed(beaten, most=3)}{tail} ({confidence})."
+    if others and not beaten:
+        text += f"; it is not confirmed to be better than {listed([one.name for one in others], most=3)}"
+    elif others:
+        rest = len(others) - len(beaten)
+        left = f", not than the other {'finalist' if rest == 1 else f'{rest} finalists'}" if rest else ""
+        confidence = _carried(confirmed.claims, "all finalists together")
+        text += f"; it is confirmed to be better than {listed(beaten, most=3)}{left} ({confidence})"
+    return f"{text}."
 
 
 def _scope(analysis: Analysis) -> str:
@@ -344,7 +329,7 @@ def _scope(analysis: Analysis) -> str:
         return ""
     text, looks = "All of this is for new seeds with the same training and validation data", analysis.comparisons.looks
     if looks > 1:
-        text += f"; it is look {looks} at growing data, and {100 * LEVEL:.0f} % holds over all looks together"
+        text += f"; it is look {looks} at growing data, and {_LEVEL} holds over all looks together"
     return f"{text}."
 
 
@@ -362,14 +347,10 @@ def _doubts(analysis: Analysis) -> str:
 
 
 def _configurations(analysis: Analysis) -> str:
-    count = len(analysis.entries)
+    count = several(len(analysis.entries), "configuration")
     covered = sum(len(entry.configuration.points) for entry in analysis.entries)
-    if covered == count:
-        return ""
-    return (
-        f"The {covered} grid points are {several(count, 'configuration')}: those with identical numbers in every seed "
-        'are one, their names joined by "=", and count once.'
-    )
+    text = f"The {covered} grid points are {count}: those with identical numbers in every seed are one, their names "
+    return f'{text}joined by "=", and count once.' if covered > len(analysis.entries) else ""
 
 
 def _left_out(grid: Grid) -> str:
@@ -408,7 +389,7 @@ def _factors(analysis: Analysis) -> str:
         if cannot:
             parts.append(change)
         elif span.low > 0:
-            interval = f"{100 * LEVEL:.0f} % interval {metric.difference_range(span.low, span.high)}"
+            interval = f"{_LEVEL} interval {metric.difference_range(span.low, span.high)}"
             share = f"{100 * one.share:.0f} %" if one.share >= 0.01 else "under 1 %"
             parts.append(f"{change} ({interval}; {share} of the variation in this sample)")
         else:

@@ -17,12 +17,12 @@ from sweep.figures.drawing import BAD, GOOD, INK, NEUTRAL
 from sweep.metrics import NONE, Metric, Score
 from sweep.report.analysis import Analysis
 from sweep.report.claims import LEVEL
-from sweep.report.document import Block, Drawing, Paragraph, Section, Table, section, warning
+from sweep.report.document import Content, Drawing, Section, section, table, warning
 from sweep.report.findings import shown_interval
 from sweep.report.formats import p_equals
+from sweep.report.text import bold
 from sweep.stats import Interval, chance_of_at_least, mean_interval, prediction_interval
 from sweep.table import Grid, GridPoint, goodness
-from sweep.tables import bold
 
 _AXES = ["depth", "activation", "loss"]
 # The published numbers are rounded to 0.01 points, so a prediction counts as hit within half of that.
@@ -67,9 +67,9 @@ def published_scores(axes: Sequence[Axis]) -> dict[Point, float]:
     if [axis.name for axis in axes] != _AXES:
         return {}
     with (resources.files("sweep") / "examples/published/published_accuracy.csv").open() as file:
-        table = pd.read_csv(file)
-    points = table[_AXES].itertuples(index=False, name=None)
-    return dict(zip(points, (table["accuracy_percent"] / 100).tolist(), strict=True))
+        frame = pd.read_csv(file)
+    points = frame[_AXES].itertuples(index=False, name=None)
+    return dict(zip(points, (frame["accuracy_percent"] / 100).tolist(), strict=True))
 
 
 def published_section(analysis: Analysis) -> Section | None:
@@ -78,7 +78,7 @@ def published_section(analysis: Analysis) -> Section | None:
         return None
     metric = next(one for one in analysis.manifest.metrics if one.name == "accuracy")
     rows = reproduced(analysis.grid, metric)
-    facts = [Paragraph(text=f"{number}. {fact}") for number, fact in enumerate(FACTS, start=1)]
+    facts = [f"{number}. {fact}" for number, fact in enumerate(FACTS, start=1)]
     if not rows:
         text = "The axes are not those of the published table, so nothing can be put beside it."
         return section("reproduction", _TITLE, [warning(text), *facts])
@@ -86,12 +86,12 @@ def published_section(analysis: Analysis) -> Section | None:
     missing = f"For {len(rows) - len(told)} of {len(rows)} it cannot be said: an interval needs two or more finished"
     caption = "Training accuracy in the last epoch: published, and the interval for one further run of ours."
     drawn = any(np.isfinite(row.ours.estimate) for row in rows)
-    blocks: list[Block | None] = [
-        Paragraph(text=_agreement(rows, metric)) if told else None,
+    blocks: list[Content] = [
+        _agreement(rows, metric) if told else "",
         warning(f"{missing} seeds." if len(told) < len(rows) else ""),
-        Table(name="reproduction", title="Published and ours", shown=_table(rows, metric)),
+        table("reproduction", "Published and ours", _table(rows, metric)),
         Drawing(picture=picture(rows, metric), caption=caption) if drawn else None,
-        Paragraph(text="Facts to know:"),
+        "Facts to know:",
     ]
     return section("reproduction", _TITLE, [*blocks, *facts])
 
@@ -141,9 +141,9 @@ def _agreement(rows: Sequence[Row], metric: Metric) -> str:
     return f"{text} (95 % interval {metric.difference_range(low, high)}), {shown}."
 
 
-def _table(rows: Sequence[Row], metric: Metric) -> pd.DataFrame:
+def _table(rows: Sequence[Row], metric: Metric) -> list[dict[str, str]]:
     words = {None: NONE, True: "inside", False: "outside"}
-    return pd.DataFrame(
+    return [
         {level.axis: level.cell for level in row.point.levels}
         | {
             "published (%)": metric.text(row.published),
@@ -155,7 +155,7 @@ def _table(rows: Sequence[Row], metric: Metric) -> pd.DataFrame:
             "our test accuracy (%)": metric.text(row.test),
         }
         for row in rows
-    )
+    ]
 
 
 def picture(rows: Sequence[Row], metric: Metric) -> drawing.Picture:
