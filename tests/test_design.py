@@ -18,7 +18,7 @@ MOST_LINES, MOST_FILES, LONGEST_FUNCTION = 12_000, 90, 60
 
 # From the ground up: a room imports rooms of the floors below its own, wherever in a file, and none beside it.
 FLOORS = (
-    {"axes", "errors", "machine", "metrics", "pieces", "stats", "streams", "tables"},
+    {"axes", "errors", "machine", "metrics", "pieces", "stats", "streams"},
     {"figures", "storage", "tasks"},
     {"config", "lock"},
     {"records"},
@@ -41,7 +41,7 @@ UP = {
 STANDARD_LIBRARY_ONLY = {"axes", "config", "errors", "metrics", "pieces"}
 WITH_TORCH = {"loops", "trial", "tuning"}  # in tuning GPUs are counted, and what trains is imported
 # What has no need of the libraries that train, nor of whatever a user's data set is read with.
-OF_RECORDS = {"records", "storage", "stats", "tables", "figures", "report", "metrics", "lock", "display", "machine"}
+OF_RECORDS = {"records", "storage", "stats", "figures", "report", "metrics", "lock", "display", "machine"}
 # Of one kind of task; its own files have it in their path.
 CLASSIFICATION = re.compile("accuracy|confusion|class_names|argmax", re.IGNORECASE)
 
