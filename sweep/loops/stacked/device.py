@@ -126,7 +126,7 @@ def on_stream(stream: Any) -> Iterator[None]:
         try:
             yield
         finally:
-            if stream:
+            if stream is not None:
                 stream.synchronize()
 
 
