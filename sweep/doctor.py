@@ -150,15 +150,17 @@ def check_engine(sweep: SweepConfig, manifest: Manifest | None, worker: Worker) 
         remedy = f"install torch=={begun}" if begun != here else "go on on the kind of machine that it was begun on"
         raise ResourceError(
             f"the experiment was begun with the {unfit[0]} engine, which cannot be used here "
-            f"({worker.unfit[unfit[0]]}); "
-            f"{remedy}, or give the sweep another --name"
+            f"({worker.unfit[unfit[0]]}); {remedy}, or give the sweep another --name"
         )
-    used = [
-        f"the {engine} engine {'is used' if len(counts) == 1 else f'for {n} trials'}" for engine, n in counts.items()
-    ]
+    shares = {
+        engine: f" for {count} of {len(trials)} trials" if len(counts) > 1 else "" for engine, count in counts.items()
+    }
+    used = " and ".join(f"the {engine} engine is used{share}" for engine, share in shares.items())
     reasons = worker.reasons(trials).items()
-    why = [f"{'where ' if engine in counts else ''}the {engine} one is not: {reason}" for engine, reason in reasons]
-    return ", ".join([*used, *why])
+    why = [
+        f", the {engine} one is not{' for the others' if engine in counts else ''}: {text}" for engine, text in reasons
+    ]
+    return used + "".join(why)
 
 
 def check_dataset(dataset: Dataset, manifest: Manifest | None) -> str:

@@ -7,7 +7,7 @@ import dataclasses
 import itertools
 import subprocess
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,10 +38,10 @@ class Worker:
         """Gives the reason why a loop cannot train a trial there, "" if it can."""
         return self.unfit.get(engine, "") or str(load(LOOPS[engine]).refuses(trial))
 
-    def reasons(self, trials: Iterable[TrialConfig]) -> dict[str, str]:
+    def reasons(self, trials: Sequence[TrialConfig]) -> dict[str, str]:
         """Gives the loops that cannot train all of some trials there, each with the first reason."""
-        found = {engine: next(filter(None, (self.refuses(engine, t) for t in trials)), "") for engine in LOOPS}
-        return {engine: reason for engine, reason in found.items() if reason}
+        found = ((engine, self.refuses(engine, trial)) for trial in reversed(trials) for engine in LOOPS)
+        return {engine: reason for engine, reason in found if reason}
 
     def assign(self, asked: str, trial: TrialConfig, *, begun_with: Collection[str] = ()) -> TrialConfig:
         """Gives the trial with the loop of a name, or with "auto" the first that takes it, those begun with preferred.

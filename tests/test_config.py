@@ -23,6 +23,7 @@ from sweep.config import (
     read_sweep,
 )
 from sweep.errors import ConfigError
+from sweep.pieces import ACTIVATIONS
 
 
 def test_built_in_sweeps_are_the_three_promised_ones() -> None:
@@ -76,7 +77,10 @@ def test_a_sweep_file_can_name_its_own_layers_and_axes(tmp_path) -> None:
     ("overrides", "message"),
     [
         (["epoch=3"], "did you mean 'epochs'?"),
-        (["activation=rleu"], "unknown activation 'rleu'; choose from relu, sigmoid, tanh (did you mean 'relu'?)"),
+        (
+            ["activation=rleu"],
+            f"unknown activation 'rleu'; choose from {', '.join(sorted(ACTIVATIONS))} (did you mean 'relu'?)",
+        ),
         (["depth=dep"], "did you mean 'deep'?"),
         (["loss=hing"], "did you mean 'hinge'?"),
         (["dataset=mnits"], "did you mean 'mnist'?"),

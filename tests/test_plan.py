@@ -4,10 +4,12 @@ import dataclasses
 
 import pytest
 
+from sweep import pieces
 from sweep.config import SweepConfig, load_sweep
 from sweep.datasets import Dataset
+from sweep.doctor import check_engine
 from sweep.errors import ConfigError
-from sweep.plan import check_same_sweep, extend_manifest, make_manifest
+from sweep.plan import Worker, check_same_sweep, extend_manifest, make_manifest
 from sweep.records import Manifest
 
 ONE_POINT = ("depth=shallow", "activation=relu", "loss=hinge", "seeds=0")
@@ -44,6 +46,35 @@ def test_an_added_trial_has_an_id_of_its_own(digits: Dataset) -> None:
     assert (first.seeds, second.seeds) == ((0,), (1, 2))
     assert first.trial_id != second.trial_id
     assert second.trial_id.endswith(f"-{second.digest}")
+
+
+@pytest.fixture
+def elu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A further activation, which the stacked loop has no step for."""
+    monkeypatch.setitem(pieces.ACTIVATIONS, "elu", "torch.nn.ELU")
+
+
+@pytest.mark.usefixtures("elu")
+def test_each_trial_gets_the_first_loop_that_takes_it(digits: Dataset) -> None:
+    manifest = manifest_of(digits, "activation=relu,elu")
+    assert [trial.engine for trial in manifest.trials] == ["stacked", "reference"]
+    assert manifest.trials[1].trial_id.endswith(manifest.trials[1].digest)
+    line = check_engine(manifest.sweep, None, Worker(fingerprint={}))
+    assert line == check_engine(manifest.sweep, manifest, Worker(fingerprint={}))
+    assert "activation elu" in line
+    with pytest.raises(ConfigError, match="activation elu"):
+        manifest_of(digits, "activation=relu,elu", "engine=stacked")
+
+
+@pytest.mark.usefixtures("elu")
+def test_an_extended_experiment_goes_on_with_its_loops_where_they_take_the_trial(digits: Dataset) -> None:
+    wider = sweep_of("activation=relu,elu", "seeds=0,1")
+    larger = extend_manifest(manifest_of(digits), wider, command="")
+    assert [trial.engine for trial in larger.trials] == ["stacked", "stacked", "reference"]
+    begun = make_manifest(
+        sweep_of(), digits, name="a", command="", worker=Worker(fingerprint={}, unfit={"stacked": "so"})
+    )
+    assert {trial.engine for trial in extend_manifest(begun, wider, command="").trials} == {"reference"}
 
 
 def test_a_folder_that_two_trials_would_share_is_refused_before_training(digits: Dataset) -> None:

@@ -123,7 +123,11 @@ def kept_in(device: str) -> Path:
     files += [Path(torch_spec.origin).with_name("version.py")]
     # Other threads may change the environment meanwhile; its names are a copy.
     variables = sorted(f"{name}={os.environ.get(name)}" for name in os.environ if name.startswith(_VARIABLES))
-    parts = [sys.version, _processor(), *variables, device, *(file.read_text(encoding="utf-8") for file in files)]
+    processor = [platform.platform(), platform.processor()]
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        processor = sorted({line for line in lines if line.startswith(_PROCESSOR)})
+    parts = [sys.version, *processor, *variables, device, *(file.read_text(encoding="utf-8") for file in files)]
     if device != "cpu":
         import torch
 
@@ -131,14 +135,6 @@ def kept_in(device: str) -> Path:
         parts += [torch.cuda.get_device_name(device), driver.read_text() if driver.exists() else ""]
     digest = hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).hexdigest()
     return cache_folder() / f"stacked-{digest[:32]}.json"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.platform() + platform.processor()
-    return "\n".join(sorted({line for line in lines if line.startswith(_PROCESSOR)}))
 
 
 @functools.cache

@@ -111,8 +111,7 @@ def own_stream(owner: object, device: torch.device) -> Any:
         if device not in _free_streams:
             make: Any = torch.cuda.Stream
             _free_streams[device] = [make(device) for _ in range(MOST_STREAMS)]
-        free = _free_streams[device]
-        if not free:
+        if not (free := _free_streams[device]):
             raise RuntimeError(f"at most {MOST_STREAMS} stacked loops can be on one CUDA device in one process")
         stream = free.pop()
     weakref.finalize(owner, free.append, stream)
@@ -126,7 +125,7 @@ def on_stream(stream: Any) -> Iterator[None]:
         try:
             yield
         finally:
-            if stream:
+            if stream is not None:
                 stream.synchronize()
 
 
