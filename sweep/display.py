@@ -63,8 +63,8 @@ class Lines:
             trial.trial_id: len(trial.seeds) * (manifest.parameters(trial) + _STEP_OVERHEAD_PARAMETERS)
             for trial in left
         }
-        with_validation = manifest.dataset.validation_size > 0
-        self._shown = [manifest.criterion.on(split) for split in ("train", *["validation"] * with_validation)]
+        criterion, sizes = manifest.criterion, {"train": 1, "validation": manifest.dataset.validation_size}
+        self._shown = [criterion.on(split) for split in sizes if sizes[split] and split in criterion.metric.splits]
         self._total_work = sum(self._weights[trial.trial_id] * trial.epochs for trial in left)
         self._total, self._done = len(manifest.trials), len(manifest.trials) - len(left)
         replicates = sum(len(trial.seeds) for trial in left)

@@ -29,7 +29,7 @@ class Metric:
         low: Smallest value there is, None for no limit.
         high: Largest value there is, None for no limit.
         margin: The largest difference of goodness that does not matter; None if nobody has said.
-        splits: On which it is known; scored on train and validation it is known of every epoch.
+        splits: On which it is known; what is known on validation is known of every epoch, there and on train.
         listed: Whether the tables of results have it.
     """
 
@@ -168,8 +168,9 @@ def scores(metrics: Iterable[Metric]) -> list[Score]:
 
 def history(metrics: Sequence[Metric]) -> list[Score]:
     """The scores that are known of every epoch, split by split."""
-    curves = [metric for metric in metrics if {"train", "validation"} <= {*metric.splits}]
-    return [Score(metric=metric, split=split) for split in ("train", "validation") for metric in curves]
+    curves = [metric for metric in metrics if "validation" in metric.splits]
+    splits = ("train", "validation")
+    return [Score(metric=metric, split=split) for split in splits for metric in curves if split in metric.splits]
 
 
 def selecting(metrics: Sequence[Metric]) -> dict[str, Score]:

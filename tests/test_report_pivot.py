@@ -8,7 +8,7 @@ from sweep.records import read_state
 from sweep.report.analysis import analyse
 from sweep.report.document import Paragraph
 from sweep.report.grid import pivot
-from sweep.tables import bold, booktabs, markdown
+from sweep.report.text import bold, booktabs, markdown
 
 DEPTHS, ACTIVATIONS = {"shallow": 0.90, "medium": 0.92, "deep": 0.94}, {"relu": 0.004, "sigmoid": 0.0, "tanh": 0.002}
 

@@ -18,9 +18,9 @@ from sweep.report import write_report
 from sweep.report.analysis import analyse
 from sweep.report.document import Paragraph, Table
 from sweep.report.ranking import ranking_section
+from sweep.report.text import bold
 from sweep.report.verdict import details, seeds_needed, verdict
 from sweep.storage import LocalStorage
-from sweep.tables import bold
 from sweep.tasks import TASKS
 from sweep.tasks.classification import confusion_matrix
 

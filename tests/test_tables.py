@@ -7,8 +7,8 @@ from made_up import made_up_sweep, write_experiment
 
 from sweep.plan import confirm_manifest
 from sweep.records import read_state
+from sweep.report.text import bold, booktabs, code, csv, latex, link, markdown, marked_down, plain, spans
 from sweep.table import history_table, read_grid, results_table
-from sweep.tables import bold, booktabs, code, csv, latex, link, markdown, marked_down, plain, spans
 
 DEPTHS = {"shallow": 0.90, "medium": 0.92, "deep": 0.94}
 

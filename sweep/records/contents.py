@@ -177,14 +177,15 @@ class DoneRecord:
         return {(one.split, one.metric): one for one in self.rows}
 
     def history(self, score: Score) -> Sequence[Sequence[float]]:
-        """The values of a score, E lists of R; empty if it was not measured."""
+        """The values of a score, E lists of R; NaN if it was not measured."""
         rows = self._places.get((score.split, score.metric.name))
-        return rows.values if rows else ()
+        if rows:
+            return rows.values
+        return [[math.nan] * len(self.replicates)] * max(len(one.epochs) for one in self.rows)
 
     def final(self, score: Score) -> Sequence[float]:
-        """The values R of a score after the last epoch; NaN where it was not measured."""
-        values = self.history(score)
-        return values[-1] if values else [math.nan] * len(self.replicates)
+        """The values R of a score after the last epoch; NaN if it was not measured."""
+        return self.history(score)[-1]
 
     def bit_exact(self, manifest: Manifest) -> bool:
         """Whether all epochs ran where the manifest's fingerprint says, so that retraining gives the same bits."""

@@ -22,8 +22,8 @@ from sweep.report.document import Content, Drawing, Section, Table, note, sectio
 from sweep.report.files import unused
 from sweep.report.findings import MOST_SHOWN
 from sweep.report.formats import SHARE, listed, several
+from sweep.report.text import bold
 from sweep.table import Configuration
-from sweep.tables import bold
 from sweep.tasks.classification import ARRAYS, class_scores
 
 _MOST_IMAGES, _MOST_PAIRS, _MOST_LEVELS, _MOST_COLUMNS, _MOST_CLASSES = 36, 10, 3, 9, 20

@@ -5,7 +5,7 @@ from sweep.report.analysis import Analysis
 from sweep.report.document import Content, Section, note, section, table, warning
 from sweep.report.findings import MOST_SHOWN, Entry
 from sweep.report.formats import numeral, p_equals, p_text, several
-from sweep.tables import bold
+from sweep.report.text import bold
 
 _MOST_UNFOLDED = 12
 

@@ -1,6 +1,6 @@
 """What a report is made of, and how that becomes one HTML page that needs nothing else, or Markdown for GitHub.
 
-Texts may have the marks of `sweep.tables` (`bold`, `code`, `link`), and are escaped by whoever shows them.
+Texts may have the marks of `sweep.report.text` (`bold`, `code`, `link`), and are escaped by whoever shows them.
 """
 
 import base64
@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from sweep.figures.drawing import Picture
 from sweep.metrics import NONE
-from sweep.tables import fence, markdown, marked_down, numeric_columns, plain, spans
+from sweep.report.text import fence, markdown, marked_down, numeric_columns, plain, spans
 
 _MARKS = {"text": "", "verdict": "", "point": "- ", "note": "> ", "warning": "> **Note:** "}
 # A short table costs no scrolling, and people search a README for its numbers.

@@ -14,9 +14,9 @@ from sweep.metrics import NONE, Score
 from sweep.report.analysis import Analysis
 from sweep.report.document import Content, Drawing, Section, Table, note, section, warning
 from sweep.report.findings import MOST_SHOWN
+from sweep.report.text import bold, code
 from sweep.stats import pareto_front
 from sweep.table import TIME, Configuration
-from sweep.tables import bold, code
 
 _MOST_FACETS, _MOST_CELLS, _MOST_PANELS, _MOST_COLOURS, _MOST_COLUMNS = 6, 12, 16, 6, 12
 _MOST_COSTS = 4 * MOST_SHOWN

@@ -12,8 +12,8 @@ from sweep.records import State
 from sweep.report.analysis import Analysis
 from sweep.report.document import Content, Paragraph, Section, note, section, table
 from sweep.report.formats import duration, numbered, several
+from sweep.report.text import code
 from sweep.table import TIME
-from sweep.tables import code
 
 _MOST_FAILURES, _MOST_NAMED = 20, 6
 

@@ -13,9 +13,9 @@ from sweep.report.claims import LEVEL
 from sweep.report.document import Content, Drawing, Section, Table, note, section, table, warning
 from sweep.report.findings import MOST_SHOWN, Entry
 from sweep.report.formats import SHARE, numbered, several, significant
+from sweep.report.text import code
 from sweep.report.verdict import missing
 from sweep.table import TIME
-from sweep.tables import code
 
 _MOST_SEEDS = 10
 

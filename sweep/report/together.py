@@ -15,10 +15,10 @@ from sweep.report.document import Content, Document, Drawing, Paragraph, Section
 from sweep.report.effects import span_cells, spans_table
 from sweep.report.findings import MOST_SHOWN
 from sweep.report.formats import listed, p_equals, several
+from sweep.report.text import code, link
 from sweep.report.verdict import incomplete, verdict
 from sweep.stats import critical_difference
 from sweep.table import Configuration, goodness
-from sweep.tables import code, link
 
 
 def together(analyses: Mapping[str, Analysis]) -> Document:

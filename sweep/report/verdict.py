@@ -14,9 +14,9 @@ from sweep.report.claims import LEVEL, Claim
 from sweep.report.document import Paragraph, Section, section
 from sweep.report.findings import Baseline, Findings, Named
 from sweep.report.formats import listed, numeral, p_equals, several
+from sweep.report.text import bold
 from sweep.stats import Interval, detectable, seeds_range
 from sweep.table import Grid
-from sweep.tables import bold
 
 _MOST_NAMED = 8
 _LEVEL = f"{100 * LEVEL:.0f} %"

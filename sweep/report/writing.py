@@ -15,10 +15,10 @@ from sweep.report.formats import several
 from sweep.report.grid import grid_section
 from sweep.report.provenance import provenance_section
 from sweep.report.ranking import ranking_section
+from sweep.report.text import booktabs, csv
 from sweep.report.together import together
 from sweep.report.verdict import incomplete, verdict_section
 from sweep.table import history_table, results_table
-from sweep.tables import booktabs, csv
 
 
 def task_section(analysis: Analysis) -> Section:

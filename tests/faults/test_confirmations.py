@@ -8,9 +8,9 @@ from harness import WORDS, Case, mismatches, numbers, uninterrupted
 from sweep.config import FIRST_RESERVED_SEED
 from sweep.datasets import load_dataset
 from sweep.records import Experiment, Manifest, read_state
+from sweep.report.text import csv
 from sweep.storage import LocalStorage
 from sweep.table import history_table, results_table
-from sweep.tables import csv
 from sweep.trial import run_trial
 
 CONFIRM = ("confirm", "smoke", "--count", "3", "--seeds", "2")

@@ -20,9 +20,9 @@ from sweep.report.claims import LEVEL
 from sweep.report.document import Content, Drawing, Section, section, table, warning
 from sweep.report.findings import shown_interval
 from sweep.report.formats import p_equals
+from sweep.report.text import bold
 from sweep.stats import Interval, chance_of_at_least, mean_interval, prediction_interval
 from sweep.table import Grid, GridPoint, goodness
-from sweep.tables import bold
 
 _AXES = ["depth", "activation", "loss"]
 # The published numbers are rounded to 0.01 points, so a prediction counts as hit within half of that.
