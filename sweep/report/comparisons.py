@@ -1,6 +1,6 @@
 """Who may be the best; the selected configuration against others by name; what was named beforehand."""
 
-from sweep.metrics import NONE
+from sweep.metrics import NONE, Metric
 from sweep.report.analysis import Analysis
 from sweep.report.document import Content, Section, note, section, table, warning
 from sweep.report.findings import MOST_SHOWN, Entry
@@ -30,48 +30,39 @@ def comparisons_section(analysis: Analysis) -> Section:
         table(
             "best",
             "Comparisons with the best",
-            [_row(analysis, entry) for entry in shown],
+            [_row(analysis.metric, entry) for entry in shown],
             marked=frozenset(i for i, entry in enumerate(shown) if entry.in_best_set),
             folded=len(inside) < len(shown),
         ),
         note(_method(analysis)),
         f"{bold(entries[0].name)} beside others by name, with the same numbers:",
-        table("pairs", "Named pairs", _pairs(analysis)),
+        table("pairs", "Named pairs", [_pair(analysis, entry) for entry in entries if entry.why]),
         note("Not shown to differ is not shown to be equal."),
         *planned,
     ]
     return section("comparisons", "Not distinguishable from the best", blocks)
 
 
-def _row(analysis: Analysis, entry: Entry) -> dict[str, str]:
-    metric, behind = analysis.metric, entry.behind
+def _row(metric: Metric, entry: Entry) -> dict[str, str]:
+    first = {"rank": str(entry.rank), "configuration": entry.name, "may be best": "yes" if entry.in_best_set else "no"}
+    return first | _behind(metric, entry, "behind the first", no_interval=entry.behind.estimate == 0)
+
+
+def _pair(analysis: Analysis, entry: Entry) -> dict[str, str]:
+    metric = analysis.metric
+    row = {"other": entry.name, "why": entry.why} | _behind(metric, entry, "behind")
+    if metric.margin is not None:
+        row[f"equal within {metric.difference(metric.margin)}"] = "shown" if entry.equal else "not shown"
+    return row | analysis.of_task.beside(entry.configuration)
+
+
+def _behind(metric: Metric, entry: Entry, title: str, *, no_interval: bool = False) -> dict[str, str]:
+    low, high = entry.behind.low, entry.behind.high
     return {
-        "rank": str(entry.rank),
-        "configuration": entry.name,
-        "may be best": "yes" if entry.in_best_set else "no",
-        f"behind the first{metric.step_heading}": metric.difference(behind.estimate),
-        "simultaneous 95 % interval": metric.difference_range(behind.low, behind.high) if behind.estimate else NONE,
+        f"{title}{metric.step_heading}": metric.difference(entry.behind.estimate),
+        "simultaneous 95 % interval": NONE if no_interval else metric.difference_range(low, high),
         "p (not the best)": p_text(entry.p_worse),
     }
-
-
-def _pairs(analysis: Analysis) -> list[dict[str, str]]:
-    metric, rows = analysis.metric, []
-    for entry in analysis.entries:
-        behind = entry.behind
-        if not entry.why:
-            continue
-        row = {
-            "other": entry.name,
-            "why": entry.why,
-            f"behind{metric.step_heading}": metric.difference(behind.estimate),
-            "simultaneous 95 % interval": metric.difference_range(behind.low, behind.high),
-            "p (not the best)": p_text(entry.p_worse),
-        }
-        if metric.margin is not None:
-            row[f"equal within {metric.difference(metric.margin)}"] = "shown" if entry.equal else "not shown"
-        rows.append(row | analysis.of_task.beside(entry.configuration))
-    return rows
 
 
 def _method(analysis: Analysis) -> str:

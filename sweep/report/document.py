@@ -142,11 +142,6 @@ def readme(document: Document) -> str:
 def _template() -> Any:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["unbroken"] = lambda text: text.replace(" %", "\u00a0%")
-    environment.tests |= {
-        "paragraph": lambda block: isinstance(block, Paragraph),
-        "table": lambda block: isinstance(block, Table),
-        "drawing": lambda block: isinstance(block, Drawing),
-    }
     folder = resources.files("sweep") / "templates"
     css, script = ((folder / file).read_text(encoding="utf-8") for file in ("report.css", "report.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

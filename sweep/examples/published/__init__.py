@@ -45,14 +45,9 @@ FACTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A published training accuracy beside ours.
+    """A published training accuracy beside the interval that contains one further run of ours, and our test accuracy.
 
-    Attributes:
-        point: The grid point.
-        published: Its published accuracy.
-        ours: Interval that contains one further run of ours.
-        inside: Whether the published number lies in it; None if it cannot be said.
-        test: Our mean test accuracy.
+    `inside` says whether the published number lies in it; None if it cannot be said.
     """
 
     point: GridPoint
