@@ -195,6 +195,7 @@ def make_display(*, quiet: bool) -> Lines:
 
 def ranking(state: State) -> RenderableType:
     """Gives the table for the end of a run: every configuration by the selection score, 80 columns wide."""
+    from sweep.report.formats import several
     from sweep.table import TIME, read_grid
 
     grid = read_grid(state)
@@ -218,7 +219,7 @@ def ranking(state: State) -> RenderableType:
     unit = "in percent " if metric.unit == "%" else ""
     caption = (
         f"{criterion.title} and {tested.title} {unit}(mean{' ± standard deviation' if seeds > 1 else ''} of "
-        f"{seeds} seed{'s' * (seeds > 1)}), seconds of training per model; ranked by {criterion.title}, never by test"
+        f"{several(seeds, 'seed')}), seconds of training per model; ranked by {criterion.title}, never by test"
     )
     if len(ranked) > _RANKED_ROWS:
         caption = f"... and {len(ranked) - _RANKED_ROWS} more in the report; {caption}"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sweep.axes import Point
 from sweep.errors import ConfigError, ExperimentError
 from sweep.records import State
+from sweep.report.formats import several
 from sweep.stats import compare
 from sweep.table import read_grid
 
@@ -43,7 +44,7 @@ def find_finalists(state: State, count: int | None) -> Finalists:
         )
     if total < 2:
         raise ExperimentError(
-            f"{name!r} has {total} configuration{'s' * (total != 1)} to compare, so that nothing was selected and "
+            f"{name!r} has {several(total, 'configuration')} to compare, so that nothing was selected and "
             "nothing is to be confirmed; add axis values with --extend"
         )
     if len(grid.seeds) < 2:
