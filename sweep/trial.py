@@ -19,7 +19,7 @@ from torch import Tensor
 from sweep.config import TrialConfig
 from sweep.datasets import Dataset, Split
 from sweep.errors import ResourceError
-from sweep.loops.contract import Loop, TrainingSplit
+from sweep.loops.contract import Loop, TrainingSplit, prepare_torch
 from sweep.metrics import TRAIN_TIME, history
 from sweep.pieces import LOOPS, LOSSES, load
 from sweep.plan import Worker
@@ -31,16 +31,6 @@ def describe_worker(*, num_threads: int = 1, device: str = "cpu") -> Worker:
     """Describes this process as a worker with some threads on a device: "cpu" or "cuda"."""
     unfit = {name: reason for name, path in LOOPS.items() if (reason := load(path).unfit(device))}
     return Worker(fingerprint=fingerprint(num_threads=num_threads, device=device), unfit=unfit)
-
-
-def prepare_torch(num_threads: int) -> None:
-    """Sets what a thread that trains needs: its number of cores, and denormal floats flushed to zero.
-
-    Adam's moments of units that stopped learning decay into denormals, which make a step up to 2.5 times slower;
-    flushing them changes no bit of the parameters.
-    """
-    torch.set_num_threads(num_threads)
-    torch.set_flush_denormal(True)
 
 
 def fingerprint(*, num_threads: int, device: str) -> dict[str, Any]:

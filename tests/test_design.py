@@ -23,9 +23,9 @@ FLOORS = (
     {"config", "lock"},
     {"records"},
     {"datasets", "table"},
-    {"display", "loops", "plan", "report"},
-    {"examples", "interruption", "trial"},
-    {"tuning"},
+    {"loops", "plan", "report"},
+    {"display", "examples", "trial"},
+    {"interruption", "tuning"},
     {"doctor"},
     {"verify"},
     {"launch"},
@@ -36,7 +36,6 @@ FLOORS = (
 UP = {
     ("pieces", "loops"): "import paths of what a sweep file may name, followed when a trial needs them",
     ("report", "examples"): "the section of the published table stands in the list of sections",
-    ("loops", "trial"): "the child of the self-check prepares torch as a trial does",
 }
 STANDARD_LIBRARY_ONLY = {"axes", "config", "errors", "metrics", "pieces"}
 WITH_TORCH = {"loops", "trial", "tuning"}  # in tuning GPUs are counted, and what trains is imported

@@ -13,12 +13,12 @@ import torch
 from benchmarks.engines import measure_floor_us
 from benchmarks.values import summary
 from sweep.config import HIDDEN_LAYERS
+from sweep.loops.contract import prepare_torch
 from sweep.loops.torch import layer_shapes
 from sweep.machine import hardware
 from sweep.records import Experiment
 from sweep.storage import LocalStorage
 from sweep.table import TIME
-from sweep.trial import prepare_torch
 
 _ROOT = Path(__file__).resolve().parents[2]
 

@@ -15,10 +15,9 @@ import torch
 from benchmarks.values import summary
 from sweep.config import HIDDEN_LAYERS, TrialConfig
 from sweep.datasets import load_dataset
-from sweep.loops.contract import Loop, TrainingSplit
+from sweep.loops.contract import Loop, TrainingSplit, prepare_torch
 from sweep.loops.stacked.loop import StackedLoop
 from sweep.loops.torch import ReferenceLoop, layer_shapes
-from sweep.trial import prepare_torch
 
 BATCH_SIZE = 64
 ENGINES: dict[str, tuple[Callable[..., Loop], int]] = {

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from sweep.config import TrialConfig
@@ -70,3 +71,13 @@ class LoopModule(Protocol):
 
     def make(self, trial: TrialConfig, training: TrainingSplit, *, device: str = "cpu") -> Loop:
         """Makes the loop of a trial; its inputs may be views of read-only memory."""
+
+
+def prepare_torch(num_threads: int) -> None:
+    """Sets what a thread that trains needs: its number of cores, and denormal floats flushed to zero.
+
+    Adam's moments of units that stopped learning decay into denormals, which make a step up to 2.5 times slower;
+    flushing them changes no bit of the parameters.
+    """
+    torch.set_num_threads(num_threads)
+    torch.set_flush_denormal(True)

@@ -170,7 +170,7 @@ def _ask(device: str) -> tuple[str, bool]:
 
 def main(device: str) -> None:
     """Prints what is found as JSON: `{"reason": "" or why not, "lasting": whether it will be found again}`."""
-    from sweep.trial import prepare_torch
+    from sweep.loops.contract import prepare_torch
 
     prepare_torch(1)
     lasting = True

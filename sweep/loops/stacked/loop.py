@@ -1,6 +1,6 @@
 """The loop itself: epochs, outputs and state of all replicates of a grid point.
 
-The caller first sets the number of threads and flushes denormals (`trial.prepare_torch`).
+The caller first sets the number of threads and flushes denormals (`sweep.loops.contract.prepare_torch`).
 """
 
 import time
