@@ -97,6 +97,8 @@ def test_a_sweep_file_can_name_its_own_layers_and_axes(tmp_path) -> None:
         (["baseline=deep"], "baseline belongs in a sweep file"),
         (["validation_size=-1"], "validation_size must be a whole number of at least 0"),
         (["validation_size=0"], "needs validation images"),
+        (["selection=validation_loss"], "would compare values of different functions"),
+        (["selection=test_accuracy"], "unknown selection"),
         (["learning_rate=0"], "learning_rate must be a positive number"),
         (["learning_rate=nan"], "learning_rate must be a positive number"),
         (["batch_size=1.5"], "batch_size must be a whole number of at least 1"),

@@ -33,8 +33,8 @@ def test_the_walk_is_from_a_sweep_file_to_a_row_of_the_ranking(walked: dict[str,
 
 
 def test_a_trial_passes_no_more_functions_than_today(walked: dict[str, Any]) -> None:
-    assert len(walked["trained"]) <= 162
-    assert len(walked["read"]) <= 154
+    assert len(walked["trained"]) <= 170
+    assert len(walked["read"]) <= 160
 
 
 @pytest.mark.xfail(strict=True, raises=AssertionError, reason="the loop, the data and the door are many")

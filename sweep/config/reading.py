@@ -129,6 +129,12 @@ def read_sweep(tables: Mapping[str, Any]) -> SweepConfig:
             f"selection={score.column} needs validation images; set validation_size above 0, or "
             f"selection={score.on('train').column}"
         )
+    losses = next(axis.values for axis in axes if axis.name == "loss")
+    if score.metric.name == "loss" and len(losses) > 1:
+        raise ConfigError(
+            f"selection={score.column} would compare values of different functions (loss={in_words(losses)}); give one "
+            f"loss, or selection={task.SELECTION}"
+        )
     return sweep
 
 
