@@ -5,6 +5,8 @@ import signal
 
 from harness import WORDS, Case, Numbers, check_promise, resume_command
 
+from sweep.machine import num_cpus
+
 
 def test_worker_killed_while_writing_each_kind_of_file_is_retried(
     case: Case, cluster: str, truth: dict[str, Numbers]
@@ -91,7 +93,7 @@ def test_error_in_code_fails_its_trial_at_once_and_resume_failed_runs_exactly_it
 def test_raylet_killed_ends_the_run_with_the_command_that_resumes(case: Case, truth: dict[str, Numbers]) -> None:
     case.set_faults({"slow_epoch_s": 0.2})
     run = case.start("run", *WORDS)
-    run.until_epochs(3)
+    run.until(lambda: len({pid for _, pid, _, _ in run.new_rows}) == min(num_cpus(), 4))  # every worker trains
     lines = [" ".join(process.cmdline()) for process in run.processes()]
     needless = ("ray::IDLE", "monitor.py", "dashboard.py")  # the first: a worker that waits while another trains
     assert [line for line in lines if any(name in line for name in needless)] == []
