@@ -20,7 +20,7 @@ def test_a_loop_is_a_module_that_says_what_it_refuses(path: str) -> None:
 
 
 def test_a_path_that_leads_nowhere_is_named() -> None:
-    with pytest.raises(ModuleNotFoundError, match="sweep.errors.Nothing"):
+    with pytest.raises(ModuleNotFoundError, match=r"sweep\.errors\.Nothing"):
         load("sweep.errors.Nothing")
 
 
