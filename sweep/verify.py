@@ -18,7 +18,7 @@ from sweep.datasets import Dataset
 from sweep.doctor import Finding, check_dataset, finding, read_dataset
 from sweep.errors import ConfigError, ExperimentError, SweepError, unknown
 from sweep.metrics import history, scores
-from sweep.records import DoneRecord, Experiment, Manifest, State, average_over_occurring, read_state
+from sweep.records import DoneRecord, Experiment, Manifest, State, read_state
 from sweep.storage import LocalStorage
 
 # Another machine's rounding may turn the nearest of decisions, not more of them.
@@ -45,7 +45,7 @@ def verify(experiment: Experiment, *, data_dir: str | None = None) -> Iterator[F
     Raises:
         ExperimentError: if there is no manifest, or it is damaged.
     """
-    state = average_over_occurring(read_state(experiment))
+    state = read_state(experiment).averaged
     manifest = state.manifest
     yield finding("manifest", lambda: _manifest_line(manifest))
     dataset: Dataset | None = None

@@ -31,7 +31,7 @@ class Rate:
         case: Name of the case.
         configurations: K.
         seeds: S.
-        sentence: Kind of claim as in `sweep.report.claims`; "any" of them; "mean (fresh)" and "test (fresh)", the
+        sentence: Kind of claim as in `sweep.report.findings`; "any" of them; "mean (fresh)" and "test (fresh)", the
             intervals of the winner from fresh seeds; or `FOUND`.
         provisional: Whether the claim says of itself that it is.
         experiments: How many.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulation.experiments import METRIC, World
-from sweep.report.claims import Claim
+from sweep.report.findings import Claim
 from sweep.table import Grid
 
 # True means that were added up in another order.
@@ -17,7 +17,7 @@ _ROUNDING = 1e-12
 
 
 def is_false(claim: Claim, world: World, grid: Grid) -> bool:
-    """Whether what is claimed is not so; of `sweep.report.claims` every kind.
+    """Whether what is claimed is not so; of `sweep.report.findings` every kind.
 
     Args:
         claim: That the product's analysis made.

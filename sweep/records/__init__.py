@@ -21,7 +21,7 @@ checked for safety, and not judged: a value that nobody could choose today stays
 Imports neither torch nor ray.
 """
 
-from sweep.records.classification_format_2 import average_over_occurring, rows_of_2
+from sweep.records.classification_format_2 import rows_of_2
 from sweep.records.contents import (
     Checkpoint,
     DatasetRecord,
@@ -43,7 +43,6 @@ __all__ = [
     "ReplicateRecord",
     "Rows",
     "State",
-    "average_over_occurring",
     "list_experiments",
     "open_experiment",
     "read_state",

@@ -5,17 +5,12 @@ They knew one task, classification of images; a field for every score, and a his
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from sweep.config import AXES
 from sweep.metrics import TRAIN_TIME
+from sweep.records.contents import DoneRecord
 from sweep.tasks import DEFAULT_TASK, TASKS
-
-if TYPE_CHECKING:
-    from sweep.records.contents import DoneRecord
-    from sweep.records.state import State
 
 _DATASET = {"class_names": "target_names", "class_counts": "target_counts", "image_shape": "input_shape"}
 _HISTORY = {
@@ -102,27 +97,12 @@ def _value(axis: str, value: Any) -> Any:
     return float(value) if AXES[axis] == "log" and type(value) is int else value
 
 
-def average_over_occurring(state: "State") -> "State":
-    """Gives a state whose macro averages leave out classes that do not occur, where sweep 0.1.0 counted them as 0.
-
-    Predictions are read only if the test split lacks a class.
-    """
-    manifest = state.manifest
-    if all(manifest.dataset.target_counts.get("test", [0])):
-        return state
-    try:
-        if len(np.unique(state.experiment.read_test_split()[1])) == len(manifest.dataset.target_names):
-            return state
-        return dataclasses.replace(state, done={name: _averaged(state, done) for name, done in state.done.items()})
-    except (FileNotFoundError, ValueError):
-        return state  # whoever needs them says that they are not there
-
-
-def _averaged(state: "State", record: "DoneRecord") -> "DoneRecord":
-    task = state.manifest.predicts
-    found = task.scores(state.experiment.read_predictions(record.trial_id, task.ARRAYS), "test")
+def averaged_of_2(record: DoneRecord, scores: Mapping[str, list[float]]) -> DoneRecord:
+    """Gives a done record with the macro averages of its scores computed anew."""
     rows = [
-        dataclasses.replace(one, values=[found[one.metric]]) if one.split == "test" and one.metric in _AVERAGES else one
+        dataclasses.replace(one, values=[scores[one.metric]])
+        if one.split == "test" and one.metric in _AVERAGES
+        else one
         for one in record.rows
     ]
     return dataclasses.replace(record, rows=tuple(rows))

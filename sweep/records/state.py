@@ -7,8 +7,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from sweep.config import TrialConfig
 from sweep.errors import ExperimentError, StorageError, last_line, one_line, shown, unknown
+from sweep.records.classification_format_2 import averaged_of_2
 from sweep.records.contents import DoneRecord, Manifest
 from sweep.records.experiment import Experiment
 from sweep.storage import Storage
@@ -49,6 +52,24 @@ class State:
     def legible(self) -> "State":
         """The same with every text of the manifest as it can be shown; not to be written."""
         return dataclasses.replace(self, manifest=legible(self.manifest))
+
+    @functools.cached_property
+    def averaged(self) -> "State":
+        """The same with averages over the targets that occur, where sweep 0.1.0 counted one without samples as 0.
+
+        Predictions are read only if the test split lacks a target.
+        """
+        manifest, task = self.manifest, self.manifest.predicts
+        if all(manifest.dataset.target_counts.get("test", [0])):
+            return self
+        try:
+            if len(np.unique(self.experiment.read_test_split()[1])) == len(manifest.dataset.target_names):
+                return self
+            kept = {name: self.experiment.read_predictions(name, task.ARRAYS) for name in self.done}
+        except (FileNotFoundError, ValueError):
+            return self  # whoever needs them says that they are not there
+        done = {name: averaged_of_2(self.done[name], task.scores(kept[name], "test")) for name in kept}
+        return dataclasses.replace(self, done=done)
 
     def again(self, manifest: Manifest) -> "State":
         """Gives the state under a manifest, with what has been finished and what has failed since.

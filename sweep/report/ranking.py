@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from sweep.figures.scores import Bar, ranking
 from sweep.metrics import NONE, Metric, scores
 from sweep.report.analysis import Analysis
-from sweep.report.claims import LEVEL
 from sweep.report.document import Content, Drawing, Section, Table, note, section, table, warning
-from sweep.report.findings import MOST_SHOWN, Entry
+from sweep.report.findings import LEVEL, MOST_SHOWN, Entry
 from sweep.report.formats import SHARE, numbered, several, significant
 from sweep.report.text import code
 from sweep.report.verdict import missing

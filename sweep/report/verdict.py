@@ -10,9 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from sweep.report.analysis import Analysis
-from sweep.report.claims import LEVEL, Claim
 from sweep.report.document import Paragraph, Section, section
-from sweep.report.findings import Baseline, Findings, Named
+from sweep.report.findings import LEVEL, Baseline, Claim, Findings, Named
 from sweep.report.formats import listed, numeral, p_equals, several
 from sweep.report.text import bold
 from sweep.stats import Interval, detectable, seeds_range

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sweep.examples.published import published_section
-from sweep.records import State, average_over_occurring
+from sweep.records import State
 from sweep.report.analysis import Analysis, analyse
 from sweep.report.comparisons import comparisons_section
 from sweep.report.control import control_section
@@ -43,7 +43,7 @@ SECTIONS: tuple[Callable[[Analysis], Section | None], ...] = (
 def write(states: Sequence[State], out: Path) -> Path:
     """Writes the report of one or several experiments; see `sweep.report.write_report`."""
     # A fixed start, so that the same records always give the same report.
-    analyses = [analyse(average_over_occurring(state.legible)) for state in states]
+    analyses = [analyse(state.legible.averaged) for state in states]
     names = [state.experiment.name for state in states]
     instead = proposed_folder(out, names)
     folders = folders_of(names)

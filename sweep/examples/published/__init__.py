@@ -16,9 +16,8 @@ from sweep.figures import drawing
 from sweep.figures.drawing import BAD, GOOD, INK, NEUTRAL
 from sweep.metrics import NONE, Metric, Score
 from sweep.report.analysis import Analysis
-from sweep.report.claims import LEVEL
 from sweep.report.document import Content, Drawing, Section, section, table, warning
-from sweep.report.findings import shown_interval
+from sweep.report.findings import LEVEL, shown_interval
 from sweep.report.formats import p_equals
 from sweep.report.text import bold
 from sweep.stats import Interval, chance_of_at_least, mean_interval, prediction_interval
