@@ -12,7 +12,7 @@ import re
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,7 @@ def read_sweep(tables: Mapping[str, Any]) -> SweepConfig:
     layers = _read_layers(tables.get("layers", {}))
     axes = _read_axes(tables.get("axes", {}), layers)
     names, task = _Names(axes), TASKS[DEFAULT_TASK]
+    scores = selecting(task.METRICS)
     sweep = SweepConfig(
         name=_text(tables, "name", "sweep"),
         dataset=_read_dataset(_text(tables, "dataset", "mnist")),
@@ -116,14 +117,14 @@ def read_sweep(tables: Mapping[str, Any]) -> SweepConfig:
         epochs=_whole(tables, "epochs", 10, at_least=1),
         seeds=_read_seeds(tables.get("seeds", [0, 1, 2])),
         validation_size=_whole(tables, "validation_size", 5000, at_least=0),
-        selection=_choice(tables, "selection", task.SELECTION, tuple(selecting(task.METRICS))),
-        engine=_choice(tables, "engine", "auto", ("auto", *sorted(LOOPS))),
-        protocol=_choice(tables, "protocol", "", ("", "published")),
+        selection=_text(tables, "selection", task.SELECTION, scores),
+        engine=_text(tables, "engine", "auto", ("auto", *sorted(LOOPS))),
+        protocol=_text(tables, "protocol", "", ("", "published")),
         resources=_read_resources(tables.get("resources", {})),
         compare=_read_pairs(tables.get("compare", []), names),
         baseline=names.find("baseline", tables["baseline"]) if "baseline" in tables else (),
     )
-    score = selecting(task.METRICS)[sweep.selection]
+    score = scores[sweep.selection]
     if score.split == "validation" and sweep.validation_size == 0:
         raise ConfigError(
             f"selection={score.column} needs validation images; set validation_size above 0, or "
@@ -354,17 +355,12 @@ def _whole(table: Mapping[str, Any], key: str, default: int, *, at_least: int) -
     return int(value)
 
 
-def _text(table: Mapping[str, Any], key: str, default: str) -> str:
+def _text(table: Mapping[str, Any], key: str, default: str, allowed: Collection[str] = ()) -> str:
     value = table.get(key, default)
     if not isinstance(value, str):
         raise ConfigError(f"{key} must be a text, got {shown(value)}")
-    return value
-
-
-def _choice(table: Mapping[str, Any], key: str, default: str, allowed: Sequence[str]) -> str:
-    value = _text(table, key, default)
-    if value not in allowed:
-        raise ConfigError(unknown(key, value, [name for name in allowed if name]))
+    if allowed and value not in allowed:
+        raise ConfigError(unknown(key, value, filter(None, allowed)))
     return value
 
 
