@@ -6,6 +6,7 @@ from pathlib import Path
 
 import object_store
 import pytest
+import torch
 from command import run_command
 
 from sweep.config import SweepConfig, TrialConfig, load_sweep
@@ -42,6 +43,15 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
 @pytest.fixture(scope="session")
 def digits() -> Dataset:
     return load_dataset("digits", validation_size=200)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch with one thread, as a worker of one CPU has it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -4,27 +4,23 @@ Its agreement with the stacked engine is in `test_stacked.py`.
 """
 
 import math
-from collections.abc import Iterator
-from typing import Any
+from functools import partial
 
 import pytest
 import torch
+from loops import same_bits
+from loops import trial as default_trial
 from torch import nn
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from sweep.config import TrialConfig
 from sweep.datasets import load_dataset
 from sweep.loops.contract import EpochScores, TrainingSplit
 from sweep.loops.torch import ReferenceLoop, build_mlp, initial_parameters, layer_shapes, shuffle
 from sweep.pieces import LOSSES
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+trial = partial(default_trial, layers=(12, 7), activation="relu", engine="reference")
 
 
 @pytest.fixture(scope="module")
@@ -33,28 +29,6 @@ def digits() -> TrainingSplit:
     return TrainingSplit(
         inputs=torch.from_numpy(split.images[:500]), targets=torch.from_numpy(split.labels[:500]), num_classes=10
     )
-
-
-def trial(**changes: Any) -> TrialConfig:
-    fields: dict[str, Any] = {
-        "dataset": "digits",
-        "dataset_sha256": "",
-        "validation_size": 0,
-        "depth": "small",
-        "layers": (12, 7),
-        "activation": "relu",
-        "loss": "cross_entropy",
-        "learning_rate": 0.001,
-        "batch_size": 64,
-        "epochs": 2,
-        "seeds": (0,),
-        "engine": "reference",
-    }
-    return TrialConfig(**fields | changes)
-
-
-def same_state(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
 def test_first_step_moves_each_parameter_by_the_learning_rate_against_its_gradient() -> None:
@@ -146,9 +120,9 @@ def test_an_interrupted_replicate_matches_an_uninterrupted_one(digits: TrainingS
     whole.train_epoch(1)
     resumed = ReferenceLoop(trial(seeds=(0, 1)), digits)
     resumed.load_state(whole.state())
-    assert same_state(resumed.state(), whole.state())
+    assert same_bits(resumed.state(), whole.state())
     assert torch.equal(resumed.train_epoch(2).loss, whole.train_epoch(2).loss)
-    assert same_state(resumed.state(), whole.state())
+    assert same_bits(resumed.state(), whole.state())
 
 
 def test_a_state_is_a_copy(digits: TrainingSplit) -> None:
@@ -156,13 +130,13 @@ def test_a_state_is_a_copy(digits: TrainingSplit) -> None:
     state = engine.state()
     kept = {key: value.clone() for key, value in state.items()}
     engine.train_epoch(1)
-    assert same_state(state, kept)
+    assert same_bits(state, kept)
 
 
 def test_both_cross_entropies_train_to_the_same_bits(digits: TrainingSplit) -> None:
     engines = [ReferenceLoop(trial(loss=loss), digits) for loss in ("cross_entropy", "sparse_cross_entropy")]
     one, other = (engine.train_epoch(1) for engine in engines)
-    assert same_state(engines[0].state(), engines[1].state())
+    assert same_bits(engines[0].state(), engines[1].state())
     assert torch.equal(one.correct, other.correct)
     assert torch.equal(one.loss, other.loss)
 

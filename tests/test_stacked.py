@@ -1,7 +1,6 @@
 """The stacked engine against the reference engine, on real images; then what a replicate's bits may not depend on."""
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -29,13 +28,7 @@ from sweep.loops.torch import ReferenceLoop
 
 ENGINES = [ReferenceLoop, StackedLoop]
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

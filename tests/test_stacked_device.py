@@ -39,13 +39,7 @@ from sweep.loops.torch import ReferenceLoop, layer_shapes
 DeviceSide = partial(StackedLoop, step=DeviceStep)
 ENGINES: list[Any] = [ReferenceLoop, DeviceSide]
 
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
