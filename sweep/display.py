@@ -201,11 +201,10 @@ def ranking(state: State) -> RenderableType:
     grid = read_grid(state)
     criterion, tested, metric = grid.criterion, grid.tested, grid.metric
     table = make_table(("#", "configuration", criterion.split, "test", "time"), names=["configuration"])
-    places = {id(configuration): k for k, configuration in enumerate(grid.configurations)}
     means, test_means, spreads = grid.means(criterion), grid.means(tested), grid.scores(criterion)
     ranked = grid.ranked()
-    for rank, configuration in ranked[:_RANKED_ROWS]:
-        k = places[id(configuration)]
+    for rank, k in ranked[:_RANKED_ROWS]:
+        configuration = grid.configurations[k]
         known = [score for score in spreads[k].tolist() if math.isfinite(score)]
         spread = f" ± {metric.difference(statistics.stdev(known))}" if len(known) > 1 else ""
         table.add_row(

@@ -202,15 +202,15 @@ class Grid:
         """Gives the levels of an axis that configurations have, in its order; levels joined by twins are one."""
         return list(dict.fromkeys(configuration.levels[axis] for configuration in self.configurations))
 
-    def ranked(self) -> list[tuple[int, Configuration]]:
-        """Gives each configuration with its rank by mean of the score that selects, the best first.
+    def ranked(self) -> list[tuple[int, int]]:
+        """Gives the rank of each configuration by mean of the score that selects, and its index, the best first.
 
         Equal means have equal ranks (1, 1, 3) and keep the order of the grid.
         """
         means = self.fit.means_of_all
         rounding = _ROUNDING * np.abs(means).max(initial=0.0)
         larger = len(means) - np.searchsorted(np.sort(means), means + rounding, side="right")
-        return sorted(zip((1 + larger).tolist(), self.configurations, strict=True), key=lambda ranked: ranked[0])
+        return sorted(zip((1 + larger).tolist(), range(len(larger)), strict=True))
 
 
 def goodness(metric: Metric, values: NDArray[np.float64]) -> NDArray[np.float64]:

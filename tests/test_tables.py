@@ -104,7 +104,7 @@ def test_the_ranking_is_by_the_selection_score_and_never_by_the_test_score(tmp_p
 
     experiment = write_experiment(tmp_path / "e", by_depth, rng=rng, sweep=small(), test_score=reversed_on_test)
     grid = read_grid(read_state(experiment))
-    ranked = [configuration for _, configuration in grid.ranked()]
+    ranked = [grid.configurations[k] for _, k in grid.ranked()]
     assert [configuration.cells["depth"] for configuration in ranked] == ["deep", "shallow"]
     assert [one.mean(grid.criterion) for one in ranked] == pytest.approx([0.9405, 0.9005])
     assert [one.mean(grid.tested) for one in ranked] == pytest.approx([0.86, 0.90], abs=0.002)
@@ -198,10 +198,11 @@ def test_equal_means_have_equal_ranks_whatever_order_the_scores_came_in(tmp_path
     def score(point, seed):
         return orders[point["depth"]][seed] if point["activation"] == "relu" else 0.1 * (len(point["depth"]) - 3)
 
-    ranked = read_grid(read_state(write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep))).ranked()
+    grid = read_grid(read_state(write_experiment(tmp_path / "e", score, rng=rng, sweep=sweep)))
+    ranked = grid.ranked()
     # 0.1 x (7 - 3) is the largest, then 0.3 of medium, the three means of 0.2, and 0.1.
     assert [rank for rank, _ in ranked] == [1, 2, 3, 3, 3, 6]
-    assert [one.cells["depth"] for rank, one in ranked if rank == 3] == list(orders)
+    assert [grid.configurations[k].cells["depth"] for rank, k in ranked if rank == 3] == list(orders)
 
 
 def test_values_that_are_close_are_levels_and_columns_of_their_own(tmp_path, rng):

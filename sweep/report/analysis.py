@@ -58,7 +58,7 @@ class Analysis(Findings):
     @cached_property
     def of_task(self) -> OfTask:
         """What only its task can say."""
-        first = [configuration for _, configuration in self.grid.ranked()[:MOST_SHOWN]]
+        first = [self.grid.configurations[k] for _, k in self.grid.ranked()[:MOST_SHOWN]]
         found: OfTask = load(OF_TASKS[self.manifest.task])(self.state, first)
         return found
 

@@ -57,5 +57,5 @@ def find_finalists(state: State, count: int | None) -> Finalists:
     if not 1 <= count <= total:
         raise ConfigError(f"--count must be from 1 to {total}, the configurations of {name!r}; got {count}")
     points = {trial.trial_id: trial.point for trial in manifest.compared}
-    chosen = [configuration.trained[0].trial_id for _, configuration in grid.ranked()[:count]]
+    chosen = [grid.configurations[k].trained[0].trial_id for _, k in grid.ranked()[:count]]
     return Finalists(points=tuple(points[trial_id] for trial_id in chosen), num_seeds=len(grid.seeds))

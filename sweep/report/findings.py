@@ -238,8 +238,7 @@ class Findings:
     def entries(self) -> tuple[Entry, ...]:
         """The ranking; the first is the selected one."""
         grid, comparisons = self.grid, self.comparisons
-        index = {id(configuration): k for k, configuration in enumerate(grid.configurations)}
-        ranked = [(rank, index[id(configuration)]) for rank, configuration in grid.ranked()]
+        ranked = grid.ranked()
         intervals = simultaneous_intervals(grid.goodness, self.spent)
         ranks, tested, margin = comparisons.ranks, grid.means(grid.tested), grid.metric.margin
         reasons, entries = _worth_naming(grid, [grid.configurations[k] for _, k in ranked]), []
