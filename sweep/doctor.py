@@ -14,7 +14,7 @@ from sweep.config import SweepConfig, TrialConfig, names_data_file
 from sweep.datasets import Dataset, data_files, file_states, load_dataset
 from sweep.errors import DatasetError, ExperimentError, ResourceError, StorageError, SweepError
 from sweep.machine import NOT_THERE, versions
-from sweep.plan import Worker, make_manifest
+from sweep.plan import ANY_WORKER, Work, Worker, make_manifest, work_of
 from sweep.records import DatasetRecord, Experiment, Manifest, State
 from sweep.report import choose_folder
 from sweep.storage import Storage
@@ -54,16 +54,30 @@ def examine(
         loaded.append(read_dataset(sweep, known(), data_dir))
         return check_dataset(loaded[0], known())
 
-    def space_line() -> str:
+    def planned(worker: Worker = ANY_WORKER) -> Manifest:
         if not loaded:
             raise SweepError("not checked, because the data set could not be read")
-        manifest = known() or make_manifest(sweep, loaded[0], name=name, command="")
+        return known() or make_manifest(sweep, loaded[0], name=name, command="", worker=worker)
+
+    @functools.cache
+    def worker() -> Worker:
+        manifest = planned()
+        return _here(sweep, known(), work_of(sweep, known(), manifest.dataset))
+
+    def space_line() -> str:
+        manifest = planned()
         left = State(experiment=experiment, manifest=manifest).again(manifest).left
         return check_space(storage, manifest, left)
 
     yield finding("versions", lambda: check_versions(known()))
-    yield from _cluster_findings(sweep, experiment.storage, address) if address else _private_findings(sweep, known)
+    if address:
+        yield from _cluster_findings(sweep, experiment.storage, address)
+    else:
+        yield from _private_findings(sweep)
     yield finding("data set", dataset_line)
+    if loaded and not address:  # on a joined cluster a worker would answer, for which one may have to wait
+        yield finding("engine", lambda: check_engine(planned(worker()), worker()))
+        yield finding("products", lambda: describe_products(planned(worker()), worker()))
     for record in [dataset.record for dataset in loaded]:
         yield Finding(check="classes", ok=True, text=describe_classes(record))
         yield from (Finding(check="data set", ok=True, doubtful=True, text=doubt) for doubt in record.doubts)
@@ -139,12 +153,11 @@ def compare_data(sweep: SweepConfig, manifest: Manifest, data_dir: str | None) -
     return ""
 
 
-def check_engine(sweep: SweepConfig, manifest: Manifest | None, worker: Worker) -> str:
-    """Says which engines train: those that an experiment was begun with, else those that take the sweep's trials."""
-    planned = [] if manifest else sweep.trials(dataset_sha256="")
-    trials = manifest.trials if manifest else [worker.assign(sweep.engine, trial) for trial in planned]
+def check_engine(manifest: Manifest, worker: Worker) -> str:
+    """Says which engines train the trials of an experiment, and which cannot on a worker."""
+    trials = manifest.trials
     counts = Counter(trial.engine for trial in trials)
-    if manifest and (unfit := [engine for engine in counts if engine in worker.unfit]):
+    if unfit := [engine for engine in counts if engine in worker.unfit]:
         here = versions()["torch"]
         begun = manifest.versions.get("torch", here)
         remedy = f"install torch=={begun}" if begun != here else "go on on the kind of machine that it was begun on"
@@ -161,6 +174,16 @@ def check_engine(sweep: SweepConfig, manifest: Manifest | None, worker: Worker) 
         f", the {engine} one is not{' for the others' if engine in counts else ''}: {text}" for engine, text in reasons
     ]
     return used + "".join(why)
+
+
+def describe_products(manifest: Manifest, worker: Worker) -> str:
+    """Says which library multiplies for the stacked engine: the experiment's, or torch where a worker lacks that."""
+    if worker.products_refused:
+        return (
+            f"torch multiplies here, {manifest.products} did where the experiment was begun, so bits may differ "
+            f"({worker.products_refused})"
+        )
+    return f"{manifest.products_in_words} multiplies"
 
 
 def check_dataset(dataset: Dataset, manifest: Manifest | None) -> str:
@@ -221,20 +244,19 @@ def _size(gb: float) -> str:
     return f"{gb:.1f} GB" if gb >= 1 else f"{1000 * gb:.1f} MB"
 
 
-def _private_findings(sweep: SweepConfig, known: Callable[[], Manifest | None]) -> Iterator[Finding]:
-    from sweep.tuning import ask_worker, check_private_ray, check_resources, local_node, share_of_gpu
-
-    resources = sweep.resources
-    here = [local_node(gpus=resources.num_gpus != 0)]
-
-    def engine_line() -> str:
-        num_gpus = share_of_gpu(resources, here, known())
-        return check_engine(sweep, known(), ask_worker(resources, num_gpus, joined=False))
+def _private_findings(sweep: SweepConfig) -> Iterator[Finding]:
+    from sweep.tuning import check_private_ray, check_resources, local_node
 
     yield finding("Ray", check_private_ray)
-    yield finding("resources", lambda: check_resources(resources, here))
-    # On a joined cluster a worker would answer, for which one may have to wait.
-    yield finding("engine", engine_line)
+    node = local_node(gpus=sweep.resources.num_gpus != 0)
+    yield finding("resources", lambda: check_resources(sweep.resources, [node]))
+
+
+def _here(sweep: SweepConfig, manifest: Manifest | None, work: Work) -> Worker:
+    from sweep.tuning import ask_worker, local_node, share_of_gpu
+
+    node = local_node(gpus=sweep.resources.num_gpus != 0)
+    return ask_worker(sweep.resources, share_of_gpu(sweep.resources, [node], manifest), work, joined=False)
 
 
 def _cluster_findings(sweep: SweepConfig, storage: Storage, address: str) -> Iterator[Finding]:

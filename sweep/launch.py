@@ -241,11 +241,14 @@ class _Run:
                 dataset = loading.result()
                 for doubt in dataset.record.doubts:
                     display.warn(doubt)
-                worker = ask_worker(resources, num_gpus, joined=joins)
-                engine_line = doctor.check_engine(self.sweep, manifest, worker)
+                work = plan.work_of(self.sweep, manifest, dataset.record)
+                worker = ask_worker(resources, num_gpus, work, joined=joins)
                 state = state or self._new_state(dataset, worker)
+                engine_line = doctor.check_engine(state.manifest, worker)
                 if worker.reasons(state.manifest.trials):
                     display.say(engine_line)
+                if worker.products_refused:
+                    display.warn(doctor.describe_products(state.manifest, worker))
                 left = self._left(state)
                 self._write_before_training(state, dataset, left)
                 return self._train_trials(state, dataset, left, num_gpus)
@@ -298,6 +301,7 @@ class _Run:
                 experiment=self.experiment,
                 resources=self.sweep.resources,
                 num_gpus=num_gpus,
+                products=state.manifest.products,
                 listener=self._hear,
                 stop=interruption.stop,
             )

@@ -17,6 +17,12 @@ LOSSES = {
 }
 # In order of preference: the first that does not refuse a trial trains it (`sweep.loops.contract.LoopModule`).
 LOOPS = {"stacked": "sweep.loops.stacked", "reference": "sweep.loops.torch"}
+# What multiplies matrices in the stacked loop on a CPU, and the step that is made for it.
+PRODUCTS = {
+    "torch": "sweep.loops.stacked.step.HostStep",
+    "numpy": "sweep.loops.stacked.numpy_step.NumpyStep",
+    "numpy_cut": "sweep.loops.stacked.numpy_step.CutNumpyStep",
+}
 
 
 def load(path: str) -> Any:

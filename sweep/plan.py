@@ -5,6 +5,7 @@ Imports neither torch nor ray at the top, so that a dry run and a refusal are qu
 
 import dataclasses
 import itertools
+import math
 import subprocess
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -18,8 +19,27 @@ from sweep.datasets import Dataset
 from sweep.errors import ConfigError, ExperimentError
 from sweep.machine import hardware, versions
 from sweep.pieces import LOOPS, load
-from sweep.records import Manifest, utc_now
+from sweep.records import DatasetRecord, Manifest, utc_now
 from sweep.tasks import DEFAULT_TASK, TASKS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a worker must know to choose its library of products.
+
+    Attributes:
+        trials: What is to be trained; none if nothing is to be chosen.
+        num_inputs: Of a sample, flattened.
+        products: One of `sweep.pieces.PRODUCTS`; "auto" for the fastest on those trials.
+    """
+
+    trials: Sequence[TrialConfig] = ()
+    num_inputs: int = 0
+    num_classes: int = 0
+    products: str = "torch"
+
+
+ANY_WORK = Work()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +47,16 @@ class Worker:
     """What the numbers of a trial depend on beside its configuration.
 
     Attributes:
-        fingerprint: Torch build, CPU capability, number of threads, device.
+        fingerprint: Torch build, CPU capability, number of threads, device; the library of products if not torch's.
         unfit: The loops that cannot be used there, each with the reason.
+        us_per_step: Microseconds per step of a model that were reached with each library of products.
+        products_refused: Why the library that was asked for cannot be used there, "" if it can.
     """
 
     fingerprint: Mapping[str, Any]
     unfit: Mapping[str, str] = field(default_factory=dict)
+    us_per_step: Mapping[str, float] = field(default_factory=dict)
+    products_refused: str = ""
 
     def refuses(self, engine: str, trial: TrialConfig) -> str:
         """Gives the reason why a loop cannot train a trial there, "" if it can."""
@@ -58,17 +82,42 @@ class Worker:
         raise ConfigError(f"engine={asked} cannot be used: {'; '.join(reasons)}; use engine=reference or engine=auto")
 
 
-_ANY_WORKER = Worker(fingerprint={})
+ANY_WORKER = Worker(fingerprint={})
+
+
+def work_of(sweep: SweepConfig, manifest: Manifest | None, dataset: DatasetRecord) -> Work:
+    """Gives what a worker must know of a sweep, or of an experiment that exists: its library stays.
+
+    Raises:
+        ExperimentError: if the sweep asks for another library than the experiment has.
+    """
+    if manifest:
+        if sweep.products not in ("auto", manifest.products):
+            raise ExperimentError(
+                f"experiment {manifest.name!r} was begun with products={manifest.products}, not {sweep.products}; "
+                "leave it out to go on with it, or give this sweep a --name of its own"
+            )
+        return Work(products=manifest.products)
+    return Work(
+        trials=() if sweep.engine == "reference" else sweep.trials(dataset_sha256=""),
+        num_inputs=math.prod(dataset.input_shape),
+        num_classes=len(dataset.target_names),
+        products=sweep.products,
+    )
 
 
 def make_manifest(
-    sweep: SweepConfig, dataset: Dataset, *, name: str, command: str, worker: Worker = _ANY_WORKER
+    sweep: SweepConfig, dataset: Dataset, *, name: str, command: str, worker: Worker = ANY_WORKER
 ) -> Manifest:
     """Gives the manifest of a new experiment; without a worker for one that refuses nothing.
 
     Raises:
-        ConfigError: if the engine that the sweep asks for by name cannot train it.
+        ConfigError: if the engine or the products that the sweep asks for by name cannot train it.
     """
+    if worker.products_refused:
+        raise ConfigError(
+            f"products={sweep.products} cannot be used: {worker.products_refused}; use products=torch or products=auto"
+        )
     trials = [worker.assign(sweep.engine, trial) for trial in sweep.trials(dataset_sha256=dataset.sha256)]
     return Manifest(
         name=name,
@@ -81,6 +130,7 @@ def make_manifest(
         created=utc_now(),
         versions=versions(),
         fingerprint=worker.fingerprint,
+        us_per_step=worker.us_per_step,
         hardware=hardware(),
         commit=_commit(),
     )
@@ -125,7 +175,7 @@ def extend_manifest(manifest: Manifest, sweep: SweepConfig, *, command: str) -> 
         seeds = tuple(seed for seed in trial.seeds if seed not in covered.get(trial.point, ()))
         if seeds:
             more = dataclasses.replace(trial, seeds=seeds)
-            added.append(_ANY_WORKER.assign(union.engine, more, begun_with=begun_with))
+            added.append(ANY_WORKER.assign(union.engine, more, begun_with=begun_with))
     return dataclasses.replace(
         manifest,
         sweep=union,

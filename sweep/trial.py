@@ -19,28 +19,42 @@ from torch import Tensor
 from sweep.config import TrialConfig
 from sweep.datasets import Dataset, Split
 from sweep.errors import ResourceError
+from sweep.loops import stacked
 from sweep.loops.contract import Loop, TrainingSplit, prepare_torch
+from sweep.loops.stacked.products import fastest, measure, numpy_library
 from sweep.metrics import TRAIN_TIME, history
 from sweep.pieces import LOOPS, LOSSES, load
-from sweep.plan import Worker
+from sweep.plan import ANY_WORK, Work, Worker
 from sweep.records import DoneRecord, Experiment, ReplicateRecord, Rows, rows_of_2, utc_now
 from sweep.tasks import DEFAULT_TASK, TASKS
 
 
-def describe_worker(*, num_threads: int = 1, device: str = "cpu") -> Worker:
-    """Describes this process as a worker with some threads on a device: "cpu" or "cuda"."""
+def describe_worker(*, num_threads: int = 1, device: str = "cpu", work: Work = ANY_WORK) -> Worker:
+    """Describes this process as a worker with some threads on a device, "cpu" or "cuda", for some work."""
     unfit = {name: reason for name, path in LOOPS.items() if (reason := load(path).unfit(device))}
-    return Worker(fingerprint=fingerprint(num_threads=num_threads, device=device), unfit=unfit)
+    products, us_per_step = work.products, {}
+    if products == "auto":
+        us_per_step = measure(work, num_threads=num_threads) if device == "cpu" else {}
+        products = fastest(us_per_step)
+    here = fingerprint(num_threads=num_threads, device=device, products=products)
+    refused = "" if here.get("products", "torch") == products else stacked.unfit(device, products)
+    return Worker(fingerprint=here, unfit=unfit, us_per_step=us_per_step, products_refused=refused)
 
 
-def fingerprint(*, num_threads: int, device: str) -> dict[str, Any]:
-    """Gives what the bits of a trial depend on beside its configuration."""
-    return {
+def fingerprint(*, num_threads: int, device: str, products: str = "torch") -> dict[str, Any]:
+    """Gives what the bits of a trial depend on beside its configuration.
+
+    Of the library of products nothing is said where it is torch, as it is where another cannot be used.
+    """
+    where = {
         "torch": str(torch.__version__),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "num_threads": num_threads,
         "device": torch.cuda.get_device_name() if device.startswith("cuda") else device,
     }
+    if products != "torch" and not stacked.unfit(device, products):
+        where |= {"products": products, "numpy": np.__version__, "numpy_library": numpy_library()}
+    return where
 
 
 def device_like(recorded: Mapping[str, Any]) -> str:
@@ -64,9 +78,11 @@ class TrialRun:
         *,
         num_threads: int = 1,
         device: str = "cpu",
+        products: str = "torch",
         checkpoint_every: int = 1,
     ) -> None:
         loop = load(LOOPS[trial.engine])
+        here = fingerprint(num_threads=num_threads, device=device, products=products)
         if reason := loop.refuses(trial) or loop.unfit(device):
             raise ResourceError(
                 f"{trial.trial_id} is for the {trial.engine} engine, which cannot be used here: {reason}"
@@ -74,7 +90,7 @@ class TrialRun:
         prepare_torch(num_threads)
         self._trial, self._dataset, self._experiment = trial, dataset, experiment
         self._checkpoint_every = checkpoint_every
-        self._loop = _make_loop(trial, dataset, device)
+        self._loop = _make_loop(trial, dataset, device, here.get("products", "torch"))
         self._task = TASKS[DEFAULT_TASK]
         self._history: dict[tuple[str, str], list[list[float]]] = {}  # by split and metric, a row an epoch
         self._train_time_s = torch.zeros(len(trial.seeds), dtype=torch.float64)
@@ -83,7 +99,6 @@ class TrialRun:
         self._checkpoint = experiment.read_checkpoint(trial.trial_id)
         if self._checkpoint:
             self._load(self._checkpoint.content)
-        here = fingerprint(num_threads=num_threads, device=device)
         if not self._fingerprints or self._fingerprints[-1][1] != here:
             self._fingerprints.append((self.epoch + 1, here))
 
@@ -203,11 +218,17 @@ def load_checkpoint(checkpoint: bytes) -> dict[str, Any]:
 
 
 def score_test_split(
-    trial: TrialConfig, dataset: Dataset, engine_state: Mapping[str, Tensor], *, num_threads: int, device: str
+    trial: TrialConfig,
+    dataset: Dataset,
+    engine_state: Mapping[str, Tensor],
+    *,
+    num_threads: int,
+    device: str,
+    products: str,
 ) -> tuple[list[float], NDArray[Any]]:
     """Gives the test losses R and outputs `[R, N, C]` of the models in a checkpoint, as `TrialRun` computes them."""
     prepare_torch(num_threads)
-    loop = _make_loop(trial, dataset, device)
+    loop = _make_loop(trial, dataset, device, products)
     loop.load_state(engine_state)
     losses, outputs = _score(loop, trial, dataset.test)
     return losses, outputs.numpy()
@@ -224,13 +245,13 @@ def _score(loop: Loop, trial: TrialConfig, split: Split) -> tuple[list[float], T
     return [loss(replicate, targets).item() for replicate in outputs], outputs
 
 
-def _make_loop(trial: TrialConfig, dataset: Dataset, device: str) -> Loop:
+def _make_loop(trial: TrialConfig, dataset: Dataset, device: str, products: str) -> Loop:
     training = TrainingSplit(
         inputs=_tensor(dataset.train.images),
         targets=_tensor(dataset.train.labels),
         num_classes=len(dataset.target_names),
     )
-    loop: Loop = load(LOOPS[trial.engine]).make(trial, training, device=device)
+    loop: Loop = load(LOOPS[trial.engine]).make(trial, training, device=device, products=products)
     return loop
 
 

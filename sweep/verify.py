@@ -69,7 +69,7 @@ def retrain(experiment: Experiment, trial_id: str, *, data_dir: str | None = Non
         ConfigError: if there is no such trial.
         ExperimentError: if the trial is not finished, or its files are damaged.
     """
-    from sweep.trial import device_like, fingerprint, run_trial
+    from sweep.trial import fingerprint, run_trial
 
     state = read_state(experiment)
     manifest = state.manifest
@@ -83,7 +83,7 @@ def retrain(experiment: Experiment, trial_id: str, *, data_dir: str | None = Non
     if damages := damaged_files(experiment, recorded):
         raise ExperimentError(f"trial {trial_id}: {', '.join(damages)}; run the sweep again, which repairs it")
     first = recorded.fingerprints[0][1]
-    options: dict[str, Any] = {"num_threads": first.get("num_threads", 1), "device": device_like(first)}
+    options = _options(first)
     here = fingerprint(**options)
     moved = _changes([where for _, where in recorded.fingerprints], here)
     with tempfile.TemporaryDirectory(prefix="sweep-verify-") as folder:
@@ -147,18 +147,18 @@ def _trial_line(state: State, trial: TrialConfig, dataset: Dataset | None) -> st
 
 def _recomputed(state: State, trial: TrialConfig, record: DoneRecord, dataset: Dataset) -> tuple[list[str], str]:
     """Gives the problems of the scores computed again from the weights, and in words how far they drifted elsewhere."""
-    from sweep.trial import device_like, fingerprint, hash_of, score_test_split
+    from sweep.trial import fingerprint, hash_of, score_test_split
 
     manifest, task = state.manifest, state.manifest.predicts
     where = record.fingerprints[-1][1]
-    num_threads, device = where.get("num_threads", 1), device_like(where)
+    here = fingerprint(**_options(where))
     weights = _weights(state.experiment, record)
     problems = [
         f"the parameters of seed {replicate.seed} are not those recorded"
         for replicate, values in zip(record.replicates, weights["parameters"], strict=True)
         if hash_of(values) != replicate.parameters_sha256
     ]
-    losses, outputs = score_test_split(trial, dataset, weights, num_threads=num_threads, device=device)
+    losses, outputs = score_test_split(trial, dataset, weights, **_options(here))
     arrays = task.predictions({"test": outputs}, {"test": dataset.test.labels})
     recorded = state.experiment.read_predictions(record.trial_id, task.ARRAYS)
     expected = {one.metric.name: record.final(one) for one in scores(manifest.metrics) if one.split == "test"}
@@ -166,7 +166,7 @@ def _recomputed(state: State, trial: TrialConfig, record: DoneRecord, dataset: D
     if any(list(expected[name]) != row for name, row in task.scores(recorded, "test").items()):
         problems.append("the recorded predictions do not give the recorded scores")
     found = {**task.scores(arrays, "test"), "loss": losses}
-    moved = _changes([where], fingerprint(num_threads=num_threads, device=device))
+    moved = _changes([where], here)
     if not moved:
         if not all(np.array_equal(arrays[name], recorded[name], equal_nan=True) for name in arrays):
             problems.append("the weights give other predictions than those recorded")
@@ -216,8 +216,19 @@ def _weights(experiment: Experiment, record: DoneRecord) -> Mapping[str, Any]:
     return state
 
 
+def _options(where: Mapping[str, Any]) -> dict[str, Any]:
+    """How to train here as nearly as can be to what a fingerprint says."""
+    from sweep.trial import device_like
+
+    products = where.get("products", "torch")
+    return {"num_threads": where.get("num_threads", 1), "device": device_like(where), "products": products}
+
+
 def _changes(recorded: Sequence[Mapping[str, Any]], here: Mapping[str, Any]) -> str:
     changed = [
-        f"{key} {where.get(key)} -> {here[key]}" for where in recorded for key in here if where.get(key) != here[key]
+        f"{key} {where.get(key)} -> {here.get(key)}"
+        for where in recorded
+        for key in {**where, **here}
+        if where.get(key) != here.get(key)
     ]
     return ", ".join(dict.fromkeys(changed))

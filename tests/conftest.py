@@ -11,6 +11,7 @@ from command import run_command
 
 from sweep.config import SweepConfig, TrialConfig, load_sweep
 from sweep.datasets import Dataset, load_dataset
+from sweep.loops.contract import prepare_torch
 from sweep.records import Experiment
 from sweep.storage import LocalStorage
 
@@ -47,11 +48,11 @@ def digits() -> Dataset:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """Torch with one thread, as a worker of one CPU has it."""
+    """Torch and numpy with one thread, as a worker of one CPU has them."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    prepare_torch(1)
     yield
-    torch.set_num_threads(before)
+    prepare_torch(before)
 
 
 @pytest.fixture

@@ -15,11 +15,13 @@ import pytest
 import torch
 from command import run_command
 
+from sweep import plan
 from sweep.config import load_sweep
 from sweep.datasets import Dataset
 from sweep.doctor import Finding, check_engine, examine
 from sweep.errors import ConfigError, ResourceError
 from sweep.loops import stacked
+from sweep.pieces import PRODUCTS
 from sweep.plan import Worker
 from sweep.records import Experiment, Manifest, read_state
 from sweep.report import write_report
@@ -37,7 +39,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A cache folder in which the engine is refused; a process that has asked nothing yet."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     file = stacked.kept_in("cpu")
-    LocalStorage(file.parent).write(file.name, json.dumps({"reason": REASON}).encode())
+    LocalStorage(file.parent).write(file.name, json.dumps(dict.fromkeys(PRODUCTS, REASON)).encode())
     stacked._found.cache_clear()
     yield tmp_path / "cache"
     stacked._found.cache_clear()
@@ -128,11 +130,13 @@ def test_a_worker_that_is_refused_blames_its_node_and_no_trial(storage: LocalSto
 
 
 @pytest.mark.usefixtures("cache")
-def test_a_new_sweep_uses_the_reference_engine_and_says_why() -> None:
-    here = describe_worker()
-    assert check_engine(SMOKE, None, here) == f"the reference engine is used, the stacked one is not: {REASON}"
+def test_a_new_sweep_uses_the_reference_engine_and_says_why(digits: Dataset) -> None:
+    here = describe_worker(work=plan.work_of(SMOKE, None, digits.record))
+    manifest = plan.make_manifest(SMOKE, digits, name="new", command="", worker=here)
+    assert check_engine(manifest, here) == f"the reference engine is used, the stacked one is not: {REASON}"
+    assert (manifest.products, manifest.us_per_step) == ("torch", {})
     with pytest.raises(ConfigError, match=REASON):
-        check_engine(load_sweep("smoke", ["engine=stacked"]), None, here)
+        plan.make_manifest(load_sweep("smoke", ["engine=stacked"]), digits, name="new", command="", worker=here)
 
 
 @pytest.mark.usefixtures("cache")
@@ -151,13 +155,12 @@ def test_the_way_out_is_the_torch_it_was_begun_with_if_that_is_another(storage: 
     refusing = Worker(fingerprint={}, unfit={"stacked": "so it is"})
     older, same = (manifest_of(Experiment(storage.folder(name))) for name in ("half_done", "finished"))
     with pytest.raises(ResourceError, match=r"install torch==2\.3\.1, or give the sweep another --name"):
-        check_engine(SMOKE, older, refusing)
+        check_engine(older, refusing)
     if torch.__version__.startswith(same.versions["torch"]):
         with pytest.raises(ResourceError, match="machine") as refused:
-            check_engine(SMOKE, same, refusing)
+            check_engine(same, refusing)
         assert "install" not in str(refused.value)
-    willing = Worker(fingerprint={})
-    assert check_engine(load_sweep("smoke", ["engine=reference"]), older, willing) == check_engine(SMOKE, None, willing)
+    assert check_engine(older, Worker(fingerprint={})) == "the stacked engine is used"
 
 
 @pytest.mark.slow

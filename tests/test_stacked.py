@@ -21,10 +21,11 @@ from loops import (
 )
 
 from sweep.config import HIDDEN_LAYERS
-from sweep.loops.contract import Loop, TrainingSplit
+from sweep.loops.contract import Loop, TrainingSplit, prepare_torch
 from sweep.loops.stacked import ACTIVATIONS
 from sweep.loops.stacked.loop import StackedLoop, stretches
 from sweep.loops.torch import ReferenceLoop
+from sweep.pieces import PRODUCTS
 
 ENGINES = [ReferenceLoop, StackedLoop]
 
@@ -136,14 +137,14 @@ STACKS = [(5, 1), (1, 5), (2, 1, 5), (9, 5, 0, 1, 2)]
 
 
 def assert_independent_of_the_stack(
-    training: TrainingSplit, config: dict[str, Any], stacks: list[tuple[int, ...]] = STACKS
+    training: TrainingSplit, config: dict[str, Any], products: str, stacks: list[tuple[int, ...]] = STACKS
 ) -> None:
     """Trains seed 5 alone, and among others in several places."""
-    alone = StackedLoop(trial(**config, seeds=(5,)), training)
+    alone = StackedLoop(trial(**config, seeds=(5,)), training, products=products)
     alone_scores = [alone.train_epoch(epoch) for epoch in (1, 2)]
     for seeds in stacks:
         place = seeds.index(5)
-        stacked = StackedLoop(trial(**config, seeds=seeds), training)
+        stacked = StackedLoop(trial(**config, seeds=seeds), training, products=products)
         scores = [stacked.train_epoch(epoch) for epoch in (1, 2)]
         assert same_bits(stacked.state(), alone.state(), place)
         for one, other in zip(scores, alone_scores, strict=True):
@@ -152,27 +153,32 @@ def assert_independent_of_the_stack(
         assert torch.equal(stacked.outputs(training.inputs)[place], alone.outputs(training.inputs)[0])
 
 
+@pytest.mark.parametrize("products", PRODUCTS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("loss", ["cross_entropy", "hinge"])
 @pytest.mark.parametrize(("layers", "batch_size"), [((128, 64), 64), ((13, 7), 25), ((), 11), ((3,), 1)])
 def test_a_replicate_does_not_depend_on_the_stack(
-    digits: TrainingSplit, activation: str, loss: str, layers: tuple[int, ...], batch_size: int
+    digits: TrainingSplit, activation: str, loss: str, layers: tuple[int, ...], batch_size: int, products: str
 ) -> None:
     config = {"activation": activation, "loss": loss, "layers": layers, "batch_size": batch_size}
-    assert_independent_of_the_stack(first(digits, 151), config)
+    assert_independent_of_the_stack(first(digits, 151), config, products)
 
 
+@pytest.mark.parametrize("products", PRODUCTS)
 @pytest.mark.parametrize("depth", HIDDEN_LAYERS)
-def test_a_replicate_of_the_default_sweep_does_not_depend_on_the_stack(mnist: TrainingSplit, depth: str) -> None:
+def test_a_replicate_of_the_default_sweep_does_not_depend_on_the_stack(
+    mnist: TrainingSplit, depth: str, products: str
+) -> None:
     config = {"layers": HIDDEN_LAYERS[depth], "activation": "relu", "loss": "hinge"}
-    assert_independent_of_the_stack(first(mnist, 1000), config)
+    assert_independent_of_the_stack(first(mnist, 1000), config, products)
 
 
-def test_a_replicate_does_not_depend_on_the_stack_with_two_threads(mnist: TrainingSplit) -> None:
-    torch.set_num_threads(2)
+@pytest.mark.parametrize("products", PRODUCTS)
+def test_a_replicate_does_not_depend_on_the_stack_with_two_threads(mnist: TrainingSplit, products: str) -> None:
+    prepare_torch(2)
     # Large enough that the kernels share their work out among the threads, and no multiple of their vectors.
     config = {"layers": (257, 130), "activation": "sigmoid", "loss": "cross_entropy", "batch_size": 333}
-    assert_independent_of_the_stack(first(mnist, 1000), config, [(5, 1), (2, 1, 5)])
+    assert_independent_of_the_stack(first(mnist, 1000), config, products, [(5, 1), (2, 1, 5)])
 
 
 @settings(deadline=None, max_examples=15)
@@ -183,9 +189,10 @@ def test_a_replicate_does_not_depend_on_the_stack_with_two_threads(mnist: Traini
     st.sampled_from(list(ACTIVATIONS)),
     st.sampled_from(["sparse_cross_entropy", "hinge"]),
     st.integers(2, 10),
+    st.sampled_from(list(PRODUCTS)),
 )
 def test_any_shape_agrees_with_the_reference_and_does_not_depend_on_the_stack(
-    num_images: int, batch_size: int, layers: list[int], activation: str, loss: str, num_classes: int
+    num_images: int, batch_size: int, layers: list[int], activation: str, loss: str, num_classes: int, products: str
 ) -> None:
     generator = torch.Generator().manual_seed(num_images)
     training = TrainingSplit(
@@ -194,18 +201,21 @@ def test_any_shape_agrees_with_the_reference_and_does_not_depend_on_the_stack(
         num_classes=num_classes,
     )
     config = {"layers": tuple(layers), "batch_size": batch_size, "activation": activation, "loss": loss}
-    assert_independent_of_the_stack(training, config)
+    assert_independent_of_the_stack(training, config, products)
     one, other = (engine(trial(**config), training) for engine in ENGINES)
     assert_close_scores(one.train_epoch(1), other.train_epoch(1), num_images, flips=1)
     torch.testing.assert_close(one.state()["parameters"], other.state()["parameters"], rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("products", PRODUCTS)
 @pytest.mark.parametrize("layers", [(128, 64), (13,)])
-def test_an_interrupted_replicate_matches_an_uninterrupted_one(digits: TrainingSplit, layers: tuple[int, ...]) -> None:
+def test_an_interrupted_replicate_matches_an_uninterrupted_one(
+    digits: TrainingSplit, layers: tuple[int, ...], products: str
+) -> None:
     config = trial(layers=layers, seeds=(0, 1))
-    whole = StackedLoop(config, digits)
+    whole = StackedLoop(config, digits, products=products)
     whole.train_epoch(1)
-    resumed = StackedLoop(config, digits)
+    resumed = StackedLoop(config, digits, products=products)
     resumed.load_state(whole.state())
     assert same_bits(resumed.state(), whole.state())
     one, other = resumed.train_epoch(2), whole.train_epoch(2)
@@ -214,11 +224,14 @@ def test_an_interrupted_replicate_matches_an_uninterrupted_one(digits: TrainingS
     assert same_bits(resumed.state(), whole.state())
 
 
+@pytest.mark.parametrize("products", PRODUCTS)
 @pytest.mark.parametrize("depth", HIDDEN_LAYERS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_both_cross_entropies_are_the_same_to_the_last_bit(digits: TrainingSplit, depth: str, activation: str) -> None:
+def test_both_cross_entropies_are_the_same_to_the_last_bit(
+    digits: TrainingSplit, depth: str, activation: str, products: str
+) -> None:
     engines = [
-        StackedLoop(point_trial(depth, activation, loss, seeds=(0, 1)), digits)
+        StackedLoop(point_trial(depth, activation, loss, seeds=(0, 1)), digits, products=products)
         for loss in ("cross_entropy", "sparse_cross_entropy")
     ]
     for epoch in (1, 2):

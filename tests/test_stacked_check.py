@@ -1,22 +1,26 @@
 """The comparison with the reference engine finds whatever would make the stacked engine's numbers wrong."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
+import threadpoolctl
 import torch
 from torch import Tensor
 
 from sweep.loops import stacked as check
-from sweep.loops.stacked import step as steps
+from sweep.loops.stacked import losses
 from sweep.loops.stacked.device import DeviceStep
 from sweep.loops.stacked.loop import StackedLoop
 from sweep.loops.stacked.step import HostStep
+from sweep.pieces import PRODUCTS
 
 DeviceSide = partial(StackedLoop, step=DeviceStep)
+NumpySide = partial(StackedLoop, products="numpy")
 # What a step uses beside torch's public functions.
 FUNCTIONS = ("_fused_adam_", "_log_softmax", "_log_softmax_backward_data")
 OPERATORS = ("threshold_backward", "sigmoid_backward", "tanh_backward", "multi_margin_loss_backward")
@@ -36,8 +40,9 @@ def found(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return answer
 
 
-def test_it_finds_nothing_wrong_with_either_kind_of_step() -> None:
-    assert check.disagreement(StackedLoop, "cpu") == ""
+def test_it_finds_nothing_wrong_with_any_kind_of_step() -> None:
+    for products in PRODUCTS:
+        assert check.disagreement(partial(StackedLoop, products=products), "cpu") == ""
     assert check.disagreement(DeviceSide, "cpu") == ""
 
 
@@ -46,7 +51,7 @@ def test_no_version_of_torch_is_refused_for_its_number(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], version: str
 ) -> None:
     monkeypatch.setattr(torch, "__version__", version)
-    assert found(capsys) == {"reason": "", "lasting": True}
+    assert found(capsys) == {"reasons": dict.fromkeys(PRODUCTS, ""), "lasting": True}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -55,7 +60,7 @@ def test_a_torch_without_a_function_that_steps_use_is_refused_for_good(
 ) -> None:
     monkeypatch.delattr(torch, name)
     answer = found(capsys)
-    assert name in answer["reason"]
+    assert name in answer["reasons"]["torch"]
     assert answer["lasting"]
 
 
@@ -65,7 +70,7 @@ def test_a_torch_without_an_operator_that_steps_use_is_refused_for_good(
 ) -> None:
     monkeypatch.setattr(torch.ops.aten, name, object())
     answer = found(capsys)
-    assert "AttributeError" in answer["reason"]
+    assert "AttributeError" in answer["reasons"]["torch"]
     assert answer["lasting"]
 
 
@@ -74,7 +79,7 @@ def test_a_torch_whose_operator_wants_other_arguments_is_refused_for_good(
 ) -> None:
     monkeypatch.setattr(torch, "_fused_adam_", lambda parameters: None)
     answer = found(capsys)
-    assert "TypeError" in answer["reason"]
+    assert all("TypeError" in reason for reason in answer["reasons"].values())
     assert answer["lasting"]
 
 
@@ -86,17 +91,17 @@ def test_trouble_of_the_moment_is_a_reason_in_one_line_but_not_for_good(
 
     monkeypatch.setattr(HostStep, "repeat", failing)
     reason = "its self-check on cpu ended with RuntimeError: CUDA error: out of memory"
-    assert found(capsys) == {"reason": reason, "lasting": False}
+    assert found(capsys) == {"reasons": dict.fromkeys(PRODUCTS, reason), "lasting": False}
 
 
 def test_a_wrong_gradient_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = steps.CROSS_ENTROPY
+    right = losses.CROSS_ENTROPY
 
     def wrong(*tensors: Tensor) -> Iterator[Any]:
         yield from right.gradient(*tensors)
         yield partial(tensors[-1].mul_, 1.01)
 
-    monkeypatch.setattr(steps, "CROSS_ENTROPY", replace(right, gradient=wrong))
+    monkeypatch.setattr(losses, "CROSS_ENTROPY", replace(right, gradient=wrong))
     reason = check.disagreement(DeviceSide, "cpu")
     assert reason.startswith("on cpu its numbers differ from the reference engine's by ")
     assert "(relu, cross_entropy; allowed 1e-05)" in reason
@@ -106,10 +111,27 @@ def test_numbers_that_are_none_are_not_taken(monkeypatch: pytest.MonkeyPatch) ->
     def wrong(*tensors: Tensor) -> Iterator[Any]:
         yield partial(tensors[-1].fill_, torch.nan)
 
-    monkeypatch.setattr(steps, "HINGE", replace(steps.HINGE, gradient=wrong))
+    monkeypatch.setattr(losses, "HINGE", replace(losses.HINGE, gradient=wrong))
     reason = check.disagreement(DeviceSide, "cpu")
     assert "differ from the reference engine's by nan" in reason
     assert "hinge" in reason
+
+
+@pytest.mark.parametrize("at_class", [-1.01, math.nan])
+def test_a_wrong_loss_by_columns_is_found(monkeypatch: pytest.MonkeyPatch, at_class: float) -> None:
+    monkeypatch.setattr(losses.HINGE.columns, "at_class", staticmethod(lambda batch_size: at_class))
+    reason = check.disagreement(NumpySide, "cpu")
+    assert "differ from the reference engine's by " in reason
+    assert "hinge" in reason
+
+
+def test_a_library_without_a_name_is_not_used_since_its_threads_cannot_be_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", list)
+    reasons = found(capsys)["reasons"]
+    assert reasons.pop("torch") == ""
+    assert all("threads" in reason for reason in reasons.values())
 
 
 def test_tf32_is_found_however_it_was_switched_on(monkeypatch: pytest.MonkeyPatch) -> None:

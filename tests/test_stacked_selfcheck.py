@@ -12,6 +12,7 @@ import torch
 
 from sweep.loops import stacked
 from sweep.loops.stacked import kept_in, unfit
+from sweep.pieces import PRODUCTS
 
 Answer = Callable[[str], Path]
 
@@ -51,20 +52,25 @@ def test_the_real_check_passes_here_in_a_process_of_its_own_and_is_kept(
 ) -> None:
     assert unfit() == ""
     assert list(cache.iterdir()) == [kept_in("cpu")]
-    assert json.loads(kept_in("cpu").read_bytes()) == {"reason": ""}
+    assert json.loads(kept_in("cpu").read_bytes()) == dict.fromkeys(PRODUCTS, "")
     monkeypatch.setattr(sys, "executable", "/nonexistent")
     assert asked_again() == ""
 
 
-@pytest.mark.parametrize(("printed", "reason"), [('""', ""), ('"no such operator"', "no such operator")])
-def test_an_answer_is_asked_for_once_on_a_machine(answers: Answer, printed: str, reason: str) -> None:
-    calls = answers(f"""echo 'a warning'; echo '{{"reason": {printed}, "lasting": true}}'""")
+def answer(reason: str, *, lasting: bool) -> str:
+    """A line that prints it for every library of products."""
+    return f"echo 'a warning'; echo '{json.dumps({'reasons': dict.fromkeys(PRODUCTS, reason), 'lasting': lasting})}'"
+
+
+@pytest.mark.parametrize("reason", ["", "no such operator"])
+def test_an_answer_is_asked_for_once_on_a_machine(answers: Answer, reason: str) -> None:
+    calls = answers(answer(reason, lasting=True))
     assert [unfit(), unfit(), asked_again()] == [reason] * 3
     assert calls.read_text() == "called\n"
 
 
 def test_what_will_not_last_is_asked_again_by_the_next_process(answers: Answer) -> None:
-    calls = answers("""echo '{"reason": "no memory is left", "lasting": false}'""")
+    calls = answers(answer("no memory is left", lasting=False))
     assert [unfit(), unfit(), asked_again()] == ["no memory is left"] * 3
     assert calls.read_text() == "called\n" * 2
     assert not kept_in("cpu").exists()
@@ -90,9 +96,9 @@ def test_a_child_that_cannot_be_started_is_a_reason(monkeypatch: pytest.MonkeyPa
     assert "cannot be made" in unfit()
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b"{}"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b"{}", b'{"torch": ""}'])
 def test_a_kept_answer_that_is_damaged_is_asked_for_again(answers: Answer, content: bytes) -> None:
-    calls = answers("""echo '{"reason": "", "lasting": true}'""")
+    calls = answers(answer("", lasting=True))
     kept_in("cpu").parent.mkdir(parents=True)
     kept_in("cpu").write_bytes(content)
     assert unfit() == ""
@@ -100,7 +106,7 @@ def test_a_kept_answer_that_is_damaged_is_asked_for_again(answers: Answer, conte
 
 
 def test_without_a_cache_folder_the_check_is_made_each_time(answers: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = answers("""echo '{"reason": "", "lasting": true}'""")
+    calls = answers(answer("", lasting=True))
     monkeypatch.setenv("XDG_CACHE_HOME", os.devnull)  # no folder can be made there
     assert [unfit(), asked_again()] == ["", ""]
 
@@ -132,6 +138,13 @@ def test_an_answer_holds_for_one_torch_one_processor_and_one_device(
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "another")
     files.append(kept_in("cuda"))
     assert len(set(files)) == 6
+
+
+def test_each_library_of_products_has_a_reason_of_its_own(answers: Answer) -> None:
+    reasons = {name: f"{name} is slow" for name in PRODUCTS}
+    answers(f"echo '{json.dumps({'reasons': reasons, 'lasting': True})}'")
+    assert {name: unfit("cpu", name) for name in PRODUCTS} == reasons
+    assert [unfit(), asked_again()] == ["torch is slow"] * 2
 
 
 def test_it_is_for_the_cpu_and_for_cuda() -> None:

@@ -29,12 +29,12 @@ from sweep.config.sweep import (
 )
 from sweep.errors import ConfigError, shown, unknown
 from sweep.metrics import selecting
-from sweep.pieces import ACTIVATIONS, LOOPS, LOSSES
+from sweep.pieces import ACTIVATIONS, LOOPS, LOSSES, PRODUCTS
 from sweep.tasks import DEFAULT_TASK, TASKS
 
 DATASETS = ("digits", "fashion_mnist", "kmnist", "mnist")
 
-_TOP_LEVEL = ("name", "dataset", "epochs", "seeds", "validation_size", "selection", "engine", "protocol")
+_TOP_LEVEL = ("name", "dataset", "epochs", "seeds", "validation_size", "selection", "engine", "products", "protocol")
 # Name grid points; in a sweep file alone, which is there before any training.
 _NAMING = ("compare", "baseline")
 _TABLES = ("axes", "layers", "resources")
@@ -119,6 +119,7 @@ def read_sweep(tables: Mapping[str, Any]) -> SweepConfig:
         validation_size=_whole(tables, "validation_size", 5000, at_least=0),
         selection=_text(tables, "selection", task.SELECTION, scores),
         engine=_text(tables, "engine", "auto", ("auto", *sorted(LOOPS))),
+        products=_text(tables, "products", "auto", ("auto", *PRODUCTS)),
         protocol=_text(tables, "protocol", "", ("", "published")),
         resources=_read_resources(tables.get("resources", {})),
         compare=_read_pairs(tables.get("compare", []), names),

@@ -123,6 +123,7 @@ class SweepConfig:
         validation_size: Samples taken from the training split; 0 for none.
         selection: Name of the score that chooses the best configuration; see `sweep.metrics.selecting`.
         engine: auto, reference or stacked.
+        products: What multiplies matrices on a CPU: one of `sweep.pieces.PRODUCTS`, or auto for the fastest there.
         protocol: Name of an example whose sections the report has beside the usual ones, else "".
         resources: CPUs, GPUs, retries.
         compare: Pairs of grid points named before any training; so they cannot be changed later.
@@ -142,6 +143,7 @@ class SweepConfig:
     engine: str
     protocol: str
     resources: Resources
+    products: str = "auto"
     compare: tuple[tuple[Point, Point], ...] = ()
     baseline: Point = ()
     folder: str | None = dataclasses.field(default=None, compare=False)
@@ -179,7 +181,7 @@ class SweepConfig:
         def table(point: Point) -> dict[str, Any]:
             return {axis.name: value for axis, value in zip(self.axes, point, strict=True)}
 
-        tables = {key: getattr(self, key) for key in ("name", *_COMPARED)}
+        tables = {key: getattr(self, key) for key in ("name", *_COMPARED, "products")}
         tables |= {"axes": {axis.name: axis.values for axis in self.axes}, "layers": self.layers}
         tables["resources"] = dataclasses.asdict(self.resources)
         if self.compare:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import threadpoolctl
 import torch
 from torch import Tensor
 
@@ -69,15 +70,19 @@ class LoopModule(Protocol):
     def unfit(self, device: str) -> str:
         """Gives the reason why it cannot be used on this machine's device: "cpu" or "cuda"."""
 
-    def make(self, trial: TrialConfig, training: TrainingSplit, *, device: str = "cpu") -> Loop:
-        """Makes the loop of a trial; its inputs may be views of read-only memory."""
+    def make(self, trial: TrialConfig, training: TrainingSplit, *, device: str, products: str) -> Loop:
+        """Makes the loop of a trial; its inputs may be views of read-only memory.
+
+        What it multiplies with on a CPU is one of `sweep.pieces.PRODUCTS`, if it has a choice.
+        """
 
 
 def prepare_torch(num_threads: int) -> None:
-    """Sets what a thread that trains needs: its number of cores, and denormal floats flushed to zero.
+    """Sets what a thread that trains needs: its number of cores, for numpy too, and denormal floats flushed to zero.
 
     Adam's moments of units that stopped learning decay into denormals, which make a step up to 2.5 times slower;
     flushing them changes no bit of the parameters.
     """
     torch.set_num_threads(num_threads)
+    threadpoolctl.threadpool_limits(num_threads, user_api="blas")
     torch.set_flush_denormal(True)

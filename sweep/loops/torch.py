@@ -105,7 +105,9 @@ class ReferenceLoop:
                 optimizer.state[parameter].update(step=step, **own)
 
 
-make = ReferenceLoop
+def make(trial: TrialConfig, training: TrainingSplit, *, device: str = "cpu", products: str = "torch") -> ReferenceLoop:
+    """Makes the loop of a trial; it multiplies with torch."""
+    return ReferenceLoop(trial, training, device=device)
 
 
 # ---- the model

@@ -58,6 +58,7 @@ class Manifest:
         commands: The command lines that made and extended it.
         created: UTC, ISO 8601.
         fingerprint: What bit-exactness depends on; see `sweep.trial.fingerprint`.
+        us_per_step: Microseconds per step of a model with each library of products, as it was chosen.
         hardware: For people to read.
         commit: Of the source tree, "" if it was not run from one.
     """
@@ -74,6 +75,7 @@ class Manifest:
     fingerprint: Mapping[str, Any]
     hardware: Mapping[str, Any]
     commit: str
+    us_per_step: Mapping[str, float] = field(default_factory=dict)
 
     @functools.cached_property
     def axes(self) -> tuple[Axis, ...]:
@@ -95,6 +97,17 @@ class Manifest:
     def tested(self) -> Score:
         """The same metric on the test split, which chooses nothing."""
         return self.criterion.on("test")
+
+    @property
+    def products(self) -> str:
+        """The library that multiplies matrices on a CPU, one of `sweep.pieces.PRODUCTS`."""
+        return str(self.fingerprint.get("products", "torch"))
+
+    @property
+    def products_in_words(self) -> str:
+        """That library, and in brackets what each has reached if that was measured."""
+        reached = ", ".join(f"{name} {us:.0f}" for name, us in self.us_per_step.items())
+        return f"{self.products} (microseconds a model step: {reached})" if reached else self.products
 
     @property
     def predicts(self) -> Task:

@@ -62,6 +62,7 @@ def _facts(state: State) -> dict[str, str]:
         "images": ", ".join(f"{size:,} to {purpose}" for purpose, size in sizes.items()),
         "values": dataset.values or "unknown",
         "engine": ", ".join(sorted({trial.engine for trial in manifest.trials})),
+        "products": manifest.products_in_words,
         "failures and retries": _failures(state),
         "not bit-exact": elsewhere if moved else "none: every trial ran where the manifest says",
         "diverged": f"{several(len(lost), 'replicate')}: {named}" if lost else "none",

@@ -16,7 +16,7 @@ from typing import Any
 from sweep import machine
 from sweep.config import Resources
 from sweep.errors import ResourceError, StorageError, last_line
-from sweep.plan import Worker
+from sweep.plan import Work, Worker
 from sweep.records import Manifest
 from sweep.storage import Storage, open_storage
 
@@ -100,7 +100,7 @@ def check_resources(resources: Resources, nodes: Sequence[Node]) -> str:
     return f"{at_a_time:g} trials at a time, {cpus} CPUs and {gpus:g} GPUs each"
 
 
-def ask_worker(resources: Resources, num_gpus: float, *, joined: bool) -> Worker:
+def ask_worker(resources: Resources, num_gpus: float, work: Work, *, joined: bool) -> Worker:
     """Gives what the numbers of a trial will depend on where it is trained.
 
     Where a cluster is `joined`, a worker with the resources of a trial is waited for: the driver may have no GPU, or
@@ -110,7 +110,7 @@ def ask_worker(resources: Resources, num_gpus: float, *, joined: bool) -> Worker
     def describe() -> Worker:
         from sweep.trial import describe_worker
 
-        return describe_worker(num_threads=resources.num_cpus, device="cuda" if num_gpus else "cpu")
+        return describe_worker(num_threads=resources.num_cpus, device="cuda" if num_gpus else "cpu", work=work)
 
     if not joined:
         return describe()

@@ -49,6 +49,7 @@ def run_trials(
     experiment: Experiment,
     resources: Resources,
     num_gpus: float,
+    products: str,
     listener: Listener,
     stop: threading.Event,
 ) -> None:
@@ -70,7 +71,12 @@ def run_trials(
         dataset=dataset,
         root=str(experiment.storage),
         trials={trial.trial_id: trial for trial in trials},
-        options={"num_threads": resources.num_cpus, "device": device, "checkpoint_every": resources.checkpoint_every},
+        options={
+            "num_threads": resources.num_cpus,
+            "device": device,
+            "products": products,
+            "checkpoint_every": resources.checkpoint_every,
+        },
         at_once=at_once,
         versions=versions(),
     )

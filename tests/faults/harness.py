@@ -20,7 +20,7 @@ import psutil
 
 from sweep.config import SweepConfig, load_sweep
 from sweep.datasets import load_dataset
-from sweep.plan import make_manifest
+from sweep.plan import make_manifest, work_of
 from sweep.records import DoneRecord, Experiment, Manifest
 from sweep.storage import LocalStorage, Storage, open_storage
 from sweep.tasks.classification import ARRAYS
@@ -29,7 +29,11 @@ HOOKS = Path(__file__).parent / "hooks"
 SOURCE = Path(__file__).resolve().parents[2]
 
 # Four grid points of two replicates; the published shapes on small images, so that Ray is most of the time.
-WORDS = ("smoke", "depth=shallow", "activation=relu,tanh", "loss=cross_entropy,hinge", "epochs=12", "seeds=0,1")
+# The library is named, so that it is the same in every run, and is not the one that most tests have.
+WORDS = (
+    *("smoke", "depth=shallow", "activation=relu,tanh", "loss=cross_entropy,hinge", "epochs=12", "seeds=0,1"),
+    "products=numpy_cut",
+)
 NAME = "smoke"
 
 # Shared with the cluster that drivers of fault tests join.
@@ -251,7 +255,7 @@ def planned(folder: Path, words: Sequence[str] = WORDS) -> tuple[Manifest, Any]:
         dataset,
         name=sweep.name,
         command="",
-        worker=describe_worker(),
+        worker=describe_worker(work=work_of(sweep, None, dataset.record)),
     )
     Experiment(LocalStorage(folder)).write_manifest(manifest)
     return manifest, dataset
@@ -265,7 +269,7 @@ def uninterrupted(folder: Path, words: Sequence[str] = WORDS, *, every: int = 1)
     experiment = Experiment(LocalStorage(folder))
     trials = manifest.trials[::every]
     for trial in trials:
-        run_trial(trial, dataset, experiment)
+        run_trial(trial, dataset, experiment, products=manifest.products)
     return {trial.trial_id: _numbers(experiment, trial.trial_id) for trial in trials}
 
 

@@ -4,9 +4,12 @@ The R replicates of a grid point live in flat buffers and are trained step by st
 written out into buffers made once, a step is a prepared list of calls, Adam is one of them: so what autograd, Python
 and allocation cost is gone, and nearly all time goes to the matrix products.
 
-    step.py     buffers, a step written out, and how it is repeated on the CPU
-    device.py   how it is repeated on a CUDA device, as a graph; streams and data there
-    loop.py     epochs, outputs and state
+    step.py         buffers, a step written out, and how it is repeated on the CPU
+    losses.py       the losses of steps
+    numpy_step.py   the same on the CPU with the products of numpy's library
+    device.py       how it is repeated on a CUDA device, as a graph; streams and data there
+    loop.py         epochs, outputs and state
+    products.py     which library multiplies on the CPU
 
 Here is what it takes: activations and losses whose step is written out; a machine on which its numbers are those of the
 reference loop. That is found out in a few steps of tiny models, once per machine and versions, by a child (`main`),
@@ -18,6 +21,7 @@ while the driver itself imports torch.
 import contextlib
 import functools
 import hashlib
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -26,13 +30,14 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sweep.config import TrialConfig
 from sweep.datasets import cache_folder
 from sweep.errors import StorageError, first_line, last_line
+from sweep.pieces import PRODUCTS
 from sweep.storage import LocalStorage
 
 if TYPE_CHECKING:
@@ -45,11 +50,10 @@ ACTIVATIONS: dict[str, tuple[str, str, tuple[float, ...]]] = {
     "sigmoid": ("sigmoid_", "sigmoid_backward", ()),
     "tanh": ("tanh_", "tanh_backward", ()),
 }
-_STEP = "sweep.loops.stacked.step"
 LOSSES = {
-    "cross_entropy": f"{_STEP}.CROSS_ENTROPY",
-    "sparse_cross_entropy": f"{_STEP}.CROSS_ENTROPY",
-    "hinge": f"{_STEP}.HINGE",
+    "cross_entropy": "sweep.loops.stacked.losses.CROSS_ENTROPY",
+    "sparse_cross_entropy": "sweep.loops.stacked.losses.CROSS_ENTROPY",
+    "hinge": "sweep.loops.stacked.losses.HINGE",
 }
 
 # The child finds what this process finds, wherever either was started.
@@ -62,8 +66,10 @@ _PROCESSOR = ("vendor_id", "model name", "flags", "Features", "CPU implementer",
 # Of losses, outputs, parameters and moments after six steps, all of order 1 or less. Rounding gives some 1e-8; a step
 # of Adam is 1e-3.
 _TOLERANCE = 1e-5
+_UNKNOWN = "what numpy multiplies with is not known here, so the number of its threads cannot be set"
 
 _lock = threading.Lock()
+Answer = TypeVar("Answer")
 
 
 def refuses(trial: TrialConfig) -> str:
@@ -74,17 +80,18 @@ def refuses(trial: TrialConfig) -> str:
     return ""
 
 
-def make(trial: TrialConfig, training: "TrainingSplit", *, device: str = "cpu") -> "Loop":
-    """Makes the loop of a trial on a device: "cpu" or "cuda"."""
+def make(trial: TrialConfig, training: "TrainingSplit", *, device: str = "cpu", products: str = "torch") -> "Loop":
+    """Makes the loop of a trial on a device, "cpu" or "cuda", with a library of `sweep.pieces.PRODUCTS`."""
     from sweep.loops.stacked.loop import StackedLoop
 
-    return StackedLoop(trial, training, device=device)
+    return StackedLoop(trial, training, device=device, products=products)
 
 
-def unfit(device: str = "cpu") -> str:
+def unfit(device: str = "cpu", products: str = "torch") -> str:
     """Gives the reason why the stacked loop may not train on a device of this machine, "" if it may.
 
-    Takes seconds where nothing is known yet, then no time.
+    With another library of products than torch's only on the CPU. Takes seconds where nothing is known yet, then no
+    time.
     """
     kind = device.partition(":")[0]
     if kind not in ("cpu", "cuda"):
@@ -92,7 +99,7 @@ def unfit(device: str = "cpu") -> str:
     if kind == "cuda" and (reason := cuda_reason()):
         return reason
     with _lock:
-        return _found(device)
+        return _found(device).get(products, f"products={products} is for the CPU, not for {device}")
 
 
 def cuda_reason() -> str:
@@ -110,8 +117,10 @@ def cuda_reason() -> str:
     return f"matrix products on CUDA are set to {precision}, not to float32; unset torch's float32 matmul precision"
 
 
-def kept_in(device: str) -> Path:
-    """Gives the file that keeps what was found, `{"reason": ""}` or why not: another one if anything else counts.
+def kept_in(device: str, *questions: str) -> Path:
+    """Gives the file that keeps what was found of a device: another one if anything else counts.
+
+    Without questions it is `{"torch": "" or why not, ...}` for each library of products.
 
     Raises:
         RuntimeError: if there is no cache folder, because the user has no home.
@@ -127,7 +136,9 @@ def kept_in(device: str) -> Path:
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         processor = sorted({line for line in lines if line.startswith(_PROCESSOR)})
-    parts = [sys.version, *processor, *variables, device, *(file.read_text(encoding="utf-8") for file in files)]
+    versions = [sys.version, importlib.metadata.version("numpy")]
+    contents = [file.read_text(encoding="utf-8") for file in files]
+    parts = [*versions, *processor, *variables, *contents, device, *questions]
     if device != "cpu":
         import torch
 
@@ -138,20 +149,44 @@ def kept_in(device: str) -> Path:
 
 
 @functools.cache
-def _found(device: str) -> str:
-    # Whatever is wrong with the cache folder, the loop can still be checked.
-    with contextlib.suppress(OSError, RuntimeError, ValueError, KeyError, TypeError):
-        return str(json.loads(kept_in(device).read_bytes())["reason"])
-    reason, lasting = _ask(device)
+def _found(device: str) -> dict[str, str]:
+    """The reason against each library of products on a device, "" for none."""
+    return remembered(
+        functools.partial(kept_in, device),
+        functools.partial(_reasons, device=device),
+        functools.partial(_ask, device),
+    )
+
+
+def remembered(
+    file: Callable[[], Path], read: Callable[[Any], Answer], find: Callable[[], tuple[Answer, bool]]
+) -> Answer:
+    """Gives what a file of this machine's cache holds; else finds it, and keeps it there if it will last."""
+    # Whatever is wrong with the cache folder, it can still be found.
+    with contextlib.suppress(OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError):
+        return read(json.loads(file().read_bytes()))
+    answer, lasting = find()
     if lasting:
         with contextlib.suppress(OSError, RuntimeError, StorageError):
-            file = kept_in(device)
-            LocalStorage(file.parent).write(file.name, json.dumps({"reason": reason}).encode())
-    return reason
+            path = file()
+            LocalStorage(path.parent).write(path.name, json.dumps(answer).encode())
+    return answer
 
 
-def _ask(device: str) -> tuple[str, bool]:
+def _reasons(found: Mapping[str, Any], device: str) -> dict[str, str]:
+    return {products: str(found[products]) for products in _libraries(device)}
+
+
+def _libraries(device: str) -> list[str]:
+    return [*PRODUCTS] if device == "cpu" else ["torch"]
+
+
+def _ask(device: str) -> tuple[dict[str, str], bool]:
     """Gives what a child finds, and whether it will find the same another time."""
+
+    def all_for(reason: str) -> tuple[dict[str, str], bool]:
+        return dict.fromkeys(_libraries(device), reason), False
+
     try:
         # What torch leaves in the folder for temporary files goes with it.
         with tempfile.TemporaryDirectory(prefix="sweep-check-") as scratch:
@@ -159,28 +194,34 @@ def _ask(device: str) -> tuple[str, bool]:
             command = [sys.executable, "-c", _PROGRAM, device, *map(str, sys.path)]
             child = subprocess.run(command, timeout=_WITHIN_S, env=environment, **_TEXT_ONLY)
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"its self-check on {device} cannot be made: {error}", False
+        return all_for(f"its self-check on {device} cannot be made: {error}")
     try:
         answer = json.loads(child.stdout.splitlines()[-1])
-        return str(answer["reason"]), answer["lasting"]
+        return _reasons(answer["reasons"], device), answer["lasting"]
     except (ValueError, IndexError, KeyError, TypeError):
         ending = last_line(child.stderr) or f"exit code {child.returncode}"
-        return f"its self-check on {device} ended with {ending}", False
+        return all_for(f"its self-check on {device} ended with {ending}")
 
 
 def main(device: str) -> None:
-    """Prints what is found as JSON: `{"reason": "" or why not, "lasting": whether it will be found again}`."""
+    """Prints what is found as JSON.
+
+    `{"reasons": {library of products: "" or why not}, "lasting": whether it will be found again}`.
+    """
     from sweep.loops.contract import prepare_torch
+    from sweep.loops.stacked.products import numpy_library
 
     prepare_torch(1)
-    lasting = True
-    try:
-        reason = disagreement(make, device)
-    except Exception as error:  # what fails here would fail in training
-        reason = f"its self-check on {device} ended with {type(error).__name__}: {first_line(error)}"
-        # So says a torch that lacks an operator or wants other arguments; anything else may be a matter of memory.
-        lasting = isinstance(error, AttributeError | NotImplementedError | TypeError)
-    print(json.dumps({"reason": reason, "lasting": lasting}))
+    reasons, lasting = {}, True
+    for products in _libraries(device):
+        try:
+            known = products == "torch" or numpy_library()
+            reasons[products] = disagreement(functools.partial(make, products=products), device) if known else _UNKNOWN
+        except Exception as error:  # what fails here would fail in training
+            reasons[products] = f"its self-check on {device} ended with {type(error).__name__}: {first_line(error)}"
+            # So says a torch that lacks an operator or wants other arguments; anything else may be a matter of memory.
+            lasting &= isinstance(error, AttributeError | NotImplementedError | TypeError)
+    print(json.dumps({"reasons": reasons, "lasting": lasting}))
 
 
 def disagreement(kind: Callable[..., Any], device: str) -> str:

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from sweep.config import TrialConfig
 from sweep.loops.contract import MOMENTS, TrainingSplit
-from sweep.loops.stacked.step import Call, Stack, Step, make_all
+from sweep.loops.stacked.losses import Call
+from sweep.loops.stacked.step import Stack, Step, make_all
 
 # As many streams as torch has on a device; it gives out the first again after the last.
 MOST_STREAMS = 32
@@ -41,10 +42,11 @@ class DeviceStep(Step):
         self._order = torch.zeros(batches, dtype=torch.int64, device=self._device)
         self._counter = torch.zeros(1, dtype=torch.int64, device=self._device)
         self._kept = torch.zeros(*batches, training.num_classes, device=self._device)
-        logits = self._buffer(training.num_classes)[1]
+        logits = self._logits_buffer()
         log_probabilities = torch.zeros(logits.shape, device=self._device)
         targets = self._target_rows[self._order[0]]
-        calls = [*self._next_batch(targets), *self._all_gradients(logits, log_probabilities, targets)]
+        of_loss = self._loss.gradient(logits, log_probabilities, targets, self._gradients[-1][1])
+        calls = [*self._next_batch(targets), *self._all_gradients(logits, of_loss)]
         calls += [
             partial(stack.num_steps.add_, torch.ones((), device=self._device)),
             self._adam(stack.num_steps),
@@ -59,7 +61,10 @@ class DeviceStep(Step):
         self._counter.zero_()
         for _ in range(self._num_steps):
             self._one()
-        return self._kept, torch.log_softmax(self._kept, -1)
+        return self._scored(self._kept, torch.log_softmax(self._kept, -1), classes)
+
+    def _products(self, *operands: Tensor, out: Tensor) -> Iterator[Call]:
+        yield partial(torch.baddbmm if len(operands) == 3 else torch.bmm, *operands, out=out)
 
     def _next_batch(self, targets: Tensor) -> Iterator[Call]:
         """Fetches the inputs and targets of the batch that the counter stands at."""

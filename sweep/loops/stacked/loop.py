@@ -11,10 +11,10 @@ from torch import Tensor
 
 from sweep.config import TrialConfig
 from sweep.loops.contract import MOMENTS, EpochScores, TrainingSplit
-from sweep.loops.stacked import ACTIVATIONS
 from sweep.loops.stacked.device import DeviceStep, on_stream, own_stream, resident
-from sweep.loops.stacked.step import HostStep, Stack, Step
+from sweep.loops.stacked.step import Stack, Step
 from sweep.loops.torch import SCORING_BATCH, initial_parameters, layer_shapes, shuffle
+from sweep.pieces import PRODUCTS, load
 
 # What on the CPU leaves the cache, which other processes use as well, is divided: replicates by their buffers into
 # groups, which take turns; the steps of an epoch by a replicate's logits into stretches.
@@ -33,15 +33,22 @@ class StackedLoop:
     evenly among the replicates. Everything but training works wherever torch does: it needs no private operator.
 
     Args:
-        step: How a step is taken; by default the kind made for the device.
+        products: The library of the products on the CPU, one of `sweep.pieces.PRODUCTS`.
+        step: How a step is taken; by default the kind made for the device and the products.
     """
 
     def __init__(
-        self, trial: TrialConfig, training: TrainingSplit, *, device: str = "cpu", step: type[Step] | None = None
+        self,
+        trial: TrialConfig,
+        training: TrainingSplit,
+        *,
+        device: str = "cpu",
+        products: str = "torch",
+        step: type[Step] | None = None,
     ) -> None:
         self._trial, self._device = trial, torch.device(device)
         self._stream = own_stream(self, self._device)
-        self._kind = step or (DeviceStep if self._device.type == "cuda" else HostStep)
+        self._kind: type[Step] = step or (DeviceStep if self._device.type == "cuda" else load(PRODUCTS[products]))
         shapes = layer_shapes(training.inputs.shape[1], trial.layers, training.num_classes)
         parameters = torch.stack([initial_parameters(shapes, seed) for seed in trial.seeds])
         self._group_sizes = _group_sizes(*parameters.shape) if self._kind.on_cpu else [len(trial.seeds)]
@@ -81,11 +88,12 @@ class StackedLoop:
     @torch.inference_mode()
     def outputs(self, inputs: Tensor) -> Tensor:
         """Gives the outputs `[R, N, C]` of inputs `[N, D]`, on the CPU, without learning."""
-        activate = getattr(torch, ACTIVATIONS[self._trial.activation][0])
 
         def forward(outputs: Tensor, model: list[tuple[Tensor, Tensor]]) -> Tensor:
             for depth, (weight, bias) in enumerate(model):
-                outputs = torch.addmm(bias, activate(outputs) if depth else outputs, weight.t())
+                if depth:
+                    self._kind.activation(self._trial.activation, outputs)()
+                outputs = self._kind.linear(outputs, weight, bias)
             return outputs
 
         with on_stream(self._stream):

@@ -8,21 +8,19 @@ Axis letters: R replicates, S steps, B samples of a batch, N samples, C classes,
 import itertools
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from sweep.config import TrialConfig
 from sweep.loops.contract import MOMENTS, TrainingSplit
 from sweep.loops.stacked import ACTIVATIONS, LOSSES
+from sweep.loops.stacked.losses import Call, Loss, gapless_parts
 from sweep.pieces import load
 
-Call = Callable[[], object]
 # Floats in 128 bytes. Every tensor of every replicate starts at a multiple of 128 bytes and is padded to one: kernels
 # take two vectors at a time, of 64 bytes each with AVX-512, and treat the odd floats at an end differently, so a
 # replicate's bits could depend on its place in the stack.
@@ -52,54 +50,11 @@ class Stack:
         return list(zip(views[::2], views[1::2], strict=True))
 
 
-@dataclass(frozen=True)
-class Loss:
-    """What a step needs of a loss, which is averaged over a batch.
-
-    Attributes:
-        target_rows: Of C, B and a device: what `gradient` is told of a sample, by the class of its target `[C, ...]`.
-        gradient: Of logits and log-probabilities `[R, B, C]` and targets `[R, B, ...]`: the calls that write the
-            gradient with respect to the logits to its last argument, and the log-probabilities where they are used.
-        of_samples: Of logits and log-probabilities `[N, C]` and classes `[N]`: the loss of each sample.
-    """
-
-    target_rows: Callable[[int, int, torch.device], Tensor]
-    gradient: Callable[[Tensor, Tensor, Tensor, Tensor], Iterator[Call]]
-    of_samples: Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-def _cross_entropy_gradient(logits: Tensor, log_probabilities: Tensor, targets: Tensor, out: Tensor) -> Iterator[Call]:
-    for part, logs, part_targets, gradient in _gapless_parts(logits, log_probabilities, targets, out):
-        yield partial(torch._log_softmax, part, -1, False, out=logs)
-        yield partial(torch._log_softmax_backward_data, part_targets, logs, -1, torch.float32, out=gradient)
-
-
-def _hinge_gradient(logits: Tensor, log_probabilities: Tensor, targets: Tensor, out: Tensor) -> Iterator[Call]:
-    power, margin, weight, mean, one = 1, 1.0, None, 1, torch.ones((), device=logits.device)
-    for part, classes, gradient in zip(logits, targets, out, strict=True):
-        operands = (one, part, classes, power, margin, weight, mean)
-        yield partial(_aten.multi_margin_loss_backward.grad_input, *operands, grad_input=gradient)
-
-
-# A target is the gradient with respect to its log-probabilities: -1/B at its class.
-CROSS_ENTROPY = Loss(
-    lambda num_classes, size, device: torch.zeros(2 * (num_classes,), device=device).fill_diagonal_(-1 / size),
-    _cross_entropy_gradient,
-    lambda logits, logs, classes: functional.nll_loss(logs, classes, reduction="none"),
-)
-# A target is its class.
-HINGE = Loss(
-    lambda num_classes, size, device: torch.arange(num_classes, device=device),
-    _hinge_gradient,
-    lambda logits, logs, classes: functional.multi_margin_loss(logits, classes, reduction="none"),
-)
-
-
 class Step(ABC):
     """A step of a group with batches of B samples of the training split, to be repeated up to S times."""
 
-    # Whether it is made for a CPU: the products stay one per replicate, since one wide product for all would change a
-    # replicate's bits with R, and what is in use fits the cache.
+    # Whether it is made for a CPU: then a replicate has products of its own, since its bits would change with R in one
+    # wide product for all, and what is in use fits the cache.
     on_cpu: ClassVar[bool]
 
     def __init__(
@@ -114,7 +69,7 @@ class Step(ABC):
         widths = [training.inputs.shape[1], *(bias.shape[1] for _, bias in self._layers)]
         # Of every layer: its inputs, and the gradient with respect to its outputs.
         self._inputs = [self._buffer(width) for width in widths[:-1]]
-        self._gradients = [self._buffer(width) for width in widths[1:]]
+        self._gradients = [*(self._buffer(width) for width in widths[1:-1]), (torch.empty(0), self._logits_buffer())]
         hidden = [outputs for _, outputs in self._inputs[1:]]
         # What comes before the logits and after their gradient.
         self._before = [call for depth, outputs in enumerate(hidden) for call in self._layer(depth, outputs)]
@@ -123,36 +78,43 @@ class Step(ABC):
     def repeat(self, order: Tensor) -> Tensor:
         """Takes a step per batch of `order` `[R, S x B]`; gives sums of losses and of correct predictions, `[2, R]`."""
         batches = order.view(self._num_replicates, -1, self._batch_size).transpose(0, 1)
-        classes = self._training.targets[batches]
-        results = (*self._take(batches, classes), classes)
-        sums = []
-        for r in range(self._num_replicates):  # one by one: the order in which a sum adds could depend on R
-            rows = [values[:, r].flatten(0, 1) for values in results]
-            correct = rows[0].max(1).indices == rows[-1]
-            sums.append(torch.stack([self._loss.of_samples(*rows).double().sum(), correct.sum()]))
+        losses, correct = self._take(batches, self._training.targets[batches])
+        # One by one, from copies without gaps: the order in which a sum adds could depend on R.
+        sums = [
+            torch.stack([losses[:, r].flatten().double().sum(), correct[:, r].sum()])
+            for r in range(self._num_replicates)
+        ]
         return torch.stack(sums, 1)
 
     @abstractmethod
     def _take(self, batches: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
-        """Takes a step per batch, both `[S, R, B]`; gives logits and their log-probabilities, `[S, R, B, C]`."""
+        """Takes a step per batch, both `[S, R, B]`; gives each sample's loss, and whether its prediction is correct."""
+
+    @abstractmethod
+    def _products(self, *operands: Tensor, out: Tensor) -> Iterator[Call]:
+        """Writes the product of the last two operands, of three plus the first, for each replicate."""
+
+    def _scored(self, logits: Tensor, log_probabilities: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """What `_take` gives, from logits and log-probabilities `[S, R, B, C]`."""
+        rows = [tensor.flatten(0, 2) for tensor in (logits, log_probabilities, classes)]
+        return self._loss.of_samples(*rows).view_as(classes), logits.max(-1).indices == classes
 
     def _fetch(self, indices: Tensor) -> Iterator[Call]:
         """Fetches the inputs of a batch's indices `[R, B]`."""
-        for part, inputs in _gapless_parts(indices, self._inputs[0][1]):
+        for part, inputs in gapless_parts(indices, self._inputs[0][1]):
             yield partial(torch.index_select, self._training.inputs, 0, part.flatten(), out=inputs.flatten(0, -2))
 
-    def _all_gradients(self, logits: Tensor, log_probabilities: Tensor, targets: Tensor) -> Iterator[Call]:
-        """Goes forward to the logits and back to the first layer; the first two are space, `[R, B, C]`."""
+    def _all_gradients(self, logits: Tensor, of_loss: Iterable[Call]) -> Iterator[Call]:
+        """Goes forward to the logits `[R, B, C]`, from the loss to their gradient, and back to the first layer."""
         yield from self._before
         yield from self._layer(len(self._layers) - 1, logits)
-        yield from self._loss.gradient(logits, log_probabilities, targets, self._gradients[-1][1])
+        yield from of_loss
         yield from self._after
 
     def _layer(self, depth: int, outputs: Tensor) -> Iterator[Call]:
         (flat, inputs), (weight, bias) = self._inputs[depth], self._layers[depth]
-        activate = getattr(torch, ACTIVATIONS[self._trial.activation][0])
         for part in _elementwise_parts(flat) if depth else ():
-            yield partial(activate, part)
+            yield self.activation(self._trial.activation, part)
         yield from self._products(bias.unsqueeze(1), inputs, weight.transpose(1, 2), out=outputs)
 
     def _backward(self) -> Iterator[Call]:
@@ -162,21 +124,15 @@ class Step(ABC):
             (weight, _), (weight_gradient, bias_gradient) = self._layers[depth], self._layer_gradients[depth]
             (flat_inputs, inputs), (_, gradient) = self._inputs[depth], self._gradients[depth]
             yield from self._products(gradient.transpose(1, 2), inputs, out=weight_gradient)
-            yield partial(torch.sum, gradient, 1, out=bias_gradient)
+            yield self._bias_gradient(gradient, bias_gradient)
             if depth:
                 flat_gradient, input_gradient = self._gradients[depth - 1]
                 yield from self._products(gradient, weight, out=input_gradient)
                 for part, outputs in zip(*map(_elementwise_parts, (flat_gradient, flat_inputs)), strict=True):
                     yield partial(operator, part, outputs, *further, grad_input=part)
 
-    def _products(self, *operands: Tensor, out: Tensor) -> Iterator[Call]:
-        """Writes the product of the last two operands, of three plus the first, for each replicate."""
-        of_one, of_all = (torch.addmm, torch.baddbmm) if len(operands) == 3 else (torch.mm, torch.bmm)
-        if not self.on_cpu:
-            yield partial(of_all, *operands, out=out)
-            return
-        for *parts, part_out in zip(*operands, out, strict=True):
-            yield partial(of_one, *parts, out=part_out)
+    def _bias_gradient(self, gradient: Tensor, out: Tensor) -> Call:
+        return partial(torch.sum, gradient, 1, out=out)
 
     def _adam(self, number: Tensor) -> Call:
         """Takes the step of this number, from 1."""
@@ -184,11 +140,28 @@ class Step(ABC):
         settings = {"lr": self._trial.learning_rate, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0}
         return partial(torch._fused_adam_, *tensors, [], [number], amsgrad=False, maximize=False, **settings)
 
-    def _buffer(self, width: int, *steps: int) -> tuple[Tensor, Tensor]:
-        """Makes a buffer, flat `[*steps, R, B x width with padding]`, and the view `[*steps, R, B, width]` of it."""
+    def _buffer(self, width: int) -> tuple[Tensor, Tensor]:
+        """Makes a buffer, flat `[R, B x width with padding]`, and the view `[R, B, width]` of it."""
         size = self._batch_size * width
+        flat = torch.zeros(self._num_replicates, _whole_lines(size), device=self._device)
+        return flat, torch.unflatten(flat[:, :size], -1, (self._batch_size, width))
+
+    def _logits_buffer(self, *steps: int) -> Tensor:
+        """Makes a buffer for logits or their gradient, with padding: `[*steps, R, B, C]`."""
+        shape = (self._batch_size, self._training.num_classes)
+        size = math.prod(shape)
         flat = torch.zeros(*steps, self._num_replicates, _whole_lines(size), device=self._device)
-        return flat, torch.unflatten(flat[..., :size], -1, (self._batch_size, width))
+        return torch.unflatten(flat[..., :size], -1, shape)
+
+    @classmethod
+    def activation(cls, name: str, values: Tensor) -> Call:
+        """Prepares an activation of values, in their place."""
+        return partial(getattr(torch, ACTIVATIONS[name][0]), values)
+
+    @classmethod
+    def linear(cls, inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """Gives the outputs `[N, outputs]` of a layer of one replicate."""
+        return torch.addmm(bias, inputs, weight.t())
 
 
 class HostStep(Step):
@@ -202,23 +175,37 @@ class HostStep(Step):
     def __init__(self, stack: Stack, *arguments: Any) -> None:
         super().__init__(stack, *arguments)
         self._order = torch.zeros(self._num_steps, self._num_replicates, self._batch_size, dtype=torch.int64)
-        self._logits, self._logs = (self._buffer(self._training.num_classes, self._num_steps)[1] for _ in range(2))
-        self._targets, self._numbers = self._target_rows[self._order], torch.zeros(self._num_steps)
-        own = zip(self._order, self._logits, self._logs, self._targets, self._numbers, strict=True)
+        self._logits, self._numbers = self._logits_buffer(self._num_steps), torch.zeros(self._num_steps)
+        own = zip(self._order, self._logits, self._losses(), self._numbers, strict=True)
         self._calls = [
-            [*self._fetch(order), *self._all_gradients(logits, logs, targets), self._adam(number)]
-            for order, logits, logs, targets, number in own
+            [*self._fetch(order), *self._all_gradients(logits, of_loss), self._adam(number)]
+            for order, logits, of_loss, number in own
         ]
+
+    def _losses(self) -> Iterator[Iterable[Call]]:
+        """Prepares the loss of each step: from its logits to their gradient."""
+        self._logs, self._targets = self._logits_buffer(self._num_steps), self._target_rows[self._order]
+        for own in zip(self._logits, self._logs, self._targets, strict=True):
+            yield self._loss.gradient(*own, self._gradients[-1][1])
 
     def _take(self, batches: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         num_steps = len(batches)
-        self._order[:num_steps] = batches
         self._targets[:num_steps] = self._target_rows[classes]
+        self._make_steps(batches)
+        return self._scored(self._logits[:num_steps], self._logs[:num_steps], classes)
+
+    def _make_steps(self, batches: Tensor) -> None:
+        num_steps = len(batches)
+        self._order[:num_steps] = batches
         self._numbers[:num_steps] = self._stack.num_steps + torch.arange(1, num_steps + 1)
         self._stack.num_steps += num_steps
         for calls in self._calls[:num_steps]:
             make_all(calls)
-        return self._logits[:num_steps], self._logs[:num_steps]
+
+    def _products(self, *operands: Tensor, out: Tensor) -> Iterator[Call]:
+        product = torch.addmm if len(operands) == 3 else torch.mm
+        for *parts, part_out in zip(*operands, out, strict=True):
+            yield partial(product, *parts, out=part_out)
 
 
 def make_all(calls: Sequence[Call]) -> None:
@@ -233,11 +220,6 @@ def _elementwise_parts(flat: Tensor) -> Sequence[Tensor]:
     Several threads would share that out at places that depend on R.
     """
     return [flat.view(-1)] if flat.is_cuda or torch.get_num_threads() == 1 else flat.unbind(0)
-
-
-def _gapless_parts(*tensors: Tensor) -> Sequence[tuple[Tensor, ...]]:
-    """The parts of tensors `[R, ...]` for a kernel that writes to tensors without gaps only; padding makes gaps."""
-    return [tensors] if all(tensor.is_contiguous() for tensor in tensors) else list(zip(*tensors, strict=True))
 
 
 def _whole_lines(num_floats: int) -> int:
