@@ -1,7 +1,7 @@
-"""Microseconds per model step: both engines, and the floor that no engine can go below.
+"""Microseconds per model step: both engines with every library of products, and the floors they cannot go below.
 
-The floor is the step's matrix products, each timed alone, and Adam over one flat buffer. All on one thread, timed by
-the processor time of that thread, so that other processes disturb through the caches only.
+A floor is the step's matrix products by one library, each timed alone, and Adam over one flat buffer. All on one
+thread, timed by the processor time of that thread, so that other processes disturb through the caches only.
 """
 
 import time
@@ -10,6 +10,7 @@ from functools import partial
 from itertools import product
 from typing import Any
 
+import numpy as np
 import torch
 
 from benchmarks.values import summary
@@ -17,14 +18,15 @@ from sweep.config import HIDDEN_LAYERS, TrialConfig
 from sweep.datasets import load_dataset
 from sweep.loops.contract import Loop, TrainingSplit, prepare_torch
 from sweep.loops.stacked.loop import StackedLoop
+from sweep.loops.stacked.numpy_step import tiles
 from sweep.loops.torch import ReferenceLoop, layer_shapes
+from sweep.pieces import PRODUCTS
 
 BATCH_SIZE = 64
-ENGINES: dict[str, tuple[Callable[..., Loop], int]] = {
-    "reference, R = 1": (ReferenceLoop, 1),
-    "stacked, R = 1": (StackedLoop, 1),
-    "stacked, R = 3": (StackedLoop, 3),
-    "stacked, R = 5": (StackedLoop, 5),
+ENGINES: dict[str, tuple[Callable[..., Loop], int]] = {"reference, R = 1": (ReferenceLoop, 1)} | {
+    f"stacked, {products}, R = {num_replicates}": (partial(StackedLoop, products=products), num_replicates)
+    for products in PRODUCTS
+    for num_replicates in (1, 3)
 }
 
 
@@ -32,8 +34,8 @@ def measure_engines(*, rounds: int, activations: list[str], loss: str) -> list[d
     """Trains an epoch of real MNIST per round with every engine, depth and activation, interleaved.
 
     Returns:
-        A row per depth, activation and engine: `us_per_step`, and the medians over rounds of its ratio to the floor
-        and of its share of the peak, both measured in the same round.
+        A row per depth, activation and engine: `us_per_step`, `floor_us_` with torch and with the best library, and
+        the medians over rounds of its ratio to the latter and of its share of the peak, both of the same round.
     """
     prepare_torch(num_threads=1)
     split = load_dataset("mnist", validation_size=5000).train
@@ -50,13 +52,15 @@ def measure_engines(*, rounds: int, activations: list[str], loss: str) -> list[d
         shapes = layer_shapes(784, HIDDEN_LAYERS[depth], 10)
         measured: dict[str, list[dict[str, float]]] = {name: [] for name in engines}
         for epoch in range(1, rounds + 2):
-            floor_us, peak_gflops = measure_floor_us(shapes), measure_peak_gflops()
+            floors_us, peak_gflops = measure_floors_us(shapes), measure_peak_gflops()
+            best_us = min(floors_us.values())
             for name, engine in engines.items():
                 start = time.thread_time()
                 engine.train_epoch(epoch)
                 us = (time.thread_time() - start) / num_steps / ENGINES[name][1] * 1e6
                 gflops = flops_per_step(shapes) / us / 1e3
-                row = {"us_per_step": us, "floor_us": floor_us, "to_floor": us / floor_us, "gflops": gflops}
+                row = {"us_per_step": us, "to_floor": us / best_us, "gflops": gflops}
+                row |= {"floor_us_torch": floors_us["torch"], "floor_us_best": best_us}
                 # The first epoch makes buffers, and Adam's moments have no denormals yet.
                 if epoch > 1:
                     measured[name].append(row | {"of_peak": gflops / peak_gflops, "peak_gflops": peak_gflops})
@@ -72,10 +76,25 @@ def flops_per_step(shapes: list[tuple[int, int]]) -> int:
     return 2 * BATCH_SIZE * (3 * sum(sizes) - sizes[0])
 
 
-def measure_floor_us(shapes: list[tuple[int, int]]) -> float:
-    """Microseconds of a step's matrix products, each timed alone, and of Adam."""
+def measure_floors_us(shapes: list[tuple[int, int]]) -> dict[str, float]:
+    """Microseconds of a step's matrix products with each library, each timed alone, and of Adam."""
     with torch.inference_mode():
-        return sum(_time_us(call) for call in [*_products(shapes), _adam(shapes)])
+        adam_us = _time_us(_adam(shapes))
+        return {
+            name: adam_us + sum(_time_us(multiply(*operands)) for operands in _products(shapes))
+            for name, multiply in _MULTIPLY.items()
+        }
+
+
+def _numpy(left: torch.Tensor, right: torch.Tensor, out: torch.Tensor) -> Callable[[], object]:
+    return partial(np.matmul, left.numpy(), right.numpy(), out.numpy())
+
+
+_MULTIPLY: dict[str, Callable[..., Callable[[], object]]] = {
+    "torch": lambda left, right, out: partial(torch.mm, left, right, out=out),
+    "numpy": _numpy,
+    "numpy_cut": lambda left, right, out: _numpy(*tiles(left, right, out)),
+}
 
 
 def measure_peak_gflops() -> float:
@@ -83,19 +102,20 @@ def measure_peak_gflops() -> float:
     rates = []
     for size in (512, 1024):
         one, other, result = torch.rand(3, size, size).unbind(0)
-        rates.append(2 * size**3 / _time_us(partial(torch.mm, one, other, out=result), repeats=3) / 1e3)
+        calls = (multiply(one, other, result) for multiply in _MULTIPLY.values())
+        rates += [2 * size**3 / _time_us(call, repeats=3) / 1e3 for call in calls]
     return max(rates)
 
 
-def _products(shapes: list[tuple[int, int]]) -> Iterator[Callable[[], object]]:
+def _products(shapes: list[tuple[int, int]]) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
     for layer, (outputs, inputs) in enumerate(shapes):
         x, weight, gradient = (
             torch.rand(*shape) for shape in ((BATCH_SIZE, inputs), (outputs, inputs), (BATCH_SIZE, outputs))
         )
-        yield partial(torch.mm, x, weight.t(), out=torch.empty_like(gradient))
-        yield partial(torch.mm, gradient.t(), x, out=torch.empty_like(weight))
+        yield x, weight.t(), torch.empty_like(gradient)
+        yield gradient.t(), x, torch.empty_like(weight)
         if layer:
-            yield partial(torch.mm, gradient, weight, out=torch.empty_like(x))
+            yield gradient, weight, torch.empty_like(x)
 
 
 def _adam(shapes: list[tuple[int, int]]) -> Callable[[], object]:

@@ -28,7 +28,7 @@ def trained_elsewhere(folder: Path, manifest: Manifest) -> Experiment:
     experiment.write_manifest(manifest)
     dataset = load_dataset(manifest.sweep.dataset, validation_size=manifest.sweep.validation_size)
     for trial in manifest.trials:
-        run_trial(trial, dataset, experiment)
+        run_trial(trial, dataset, experiment, products=manifest.products)
     return experiment
 
 

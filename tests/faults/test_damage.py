@@ -45,7 +45,7 @@ class OneTrial:
 
     def run_epochs(self, count: int) -> int:
         """Trains in a new run, as after a crash; gives the epoch that it went on from."""
-        run = TrialRun(self.trial, self.dataset, self.experiment)
+        run = TrialRun(self.trial, self.dataset, self.experiment, products=self.manifest.products)
         first = run.epoch
         for _ in range(count):
             if run.step():
@@ -121,7 +121,7 @@ def test_two_writers_of_a_trial_agree_and_keep_the_newest_checkpoints(
     tmp_path: Path, truth: dict[str, Numbers]
 ) -> None:
     one = OneTrial(tmp_path, epochs=3)
-    outlived = TrialRun(one.trial, one.dataset, one.experiment)
+    outlived = TrialRun(one.trial, one.dataset, one.experiment, products=one.manifest.products)
     one.run_epochs(4)
     outlived.step()
     kept = [int(file.name.split("-")[1]) for file in one.checkpoints]
