@@ -38,6 +38,11 @@ class Work:
     num_classes: int = 0
     products: str = "torch"
 
+    @property
+    def sizes(self) -> tuple[Sequence[TrialConfig], int, int]:
+        """All but the library."""
+        return self.trials, self.num_inputs, self.num_classes
+
 
 ANY_WORK = Work()
 

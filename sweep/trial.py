@@ -34,7 +34,7 @@ def describe_worker(*, num_threads: int = 1, device: str = "cpu", work: Work = A
     unfit = {name: reason for name, path in LOOPS.items() if (reason := load(path).unfit(device))}
     products, us_per_step = work.products, {}
     if products == "auto":
-        us_per_step = measure(work, num_threads=num_threads) if device == "cpu" else {}
+        us_per_step = measure(*work.sizes, num_threads=num_threads) if device == "cpu" else {}
         products = fastest(us_per_step)
     here = fingerprint(num_threads=num_threads, device=device, products=products)
     refused = "" if here.get("products", "torch") == products else stacked.unfit(device, products)

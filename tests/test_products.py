@@ -260,22 +260,22 @@ def work(*words: str) -> plan.Work:
 
 
 def test_every_library_is_measured_once_on_a_machine(cache: Path) -> None:
-    found = measure(work(), num_threads=1)
+    found = measure(*work().sizes, num_threads=1)
     assert list(found) == list(PRODUCTS)
     assert all(0 < us < 1e6 for us in found.values())
     (file,) = set(cache.iterdir()) - {kept_in("cpu")}
     file.write_text(json.dumps({"torch": 3.0, "numpy": 1.5}))
-    assert measure(work(), num_threads=1) == {"torch": 3.0, "numpy": 1.5}
-    assert measure(work("batch_size=32"), num_threads=1).keys() == PRODUCTS.keys()
+    assert measure(*work().sizes, num_threads=1) == {"torch": 3.0, "numpy": 1.5}
+    assert measure(*work("batch_size=32").sizes, num_threads=1).keys() == PRODUCTS.keys()
     file.write_text("[")
-    assert measure(work(), num_threads=1).keys() == PRODUCTS.keys()
+    assert measure(*work().sizes, num_threads=1).keys() == PRODUCTS.keys()
 
 
 def test_a_library_is_left_out_if_it_cannot_be_used_or_a_replicate_depends_on_its_stack(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     allow("torch", "numpy_cut")
-    assert list(measure(work(), num_threads=1)) == ["torch", "numpy_cut"]
+    assert list(measure(*work().sizes, num_threads=1)) == ["torch", "numpy_cut"]
 
     def depends(self: Any, number: Tensor) -> Callable[[], object]:
         right = super(CutNumpyStep, self)._adam(number)
@@ -284,13 +284,13 @@ def test_a_library_is_left_out_if_it_cannot_be_used_or_a_replicate_depends_on_it
     monkeypatch.setattr(CutNumpyStep, "_adam", depends, raising=False)
     for file in set(cache.iterdir()) - {kept_in("cpu")}:
         file.unlink()
-    assert list(measure(work(), num_threads=1)) == ["torch"]
+    assert list(measure(*work().sizes, num_threads=1)) == ["torch"]
 
 
 def test_nothing_is_measured_where_the_stacked_loop_trains_nothing(cache: Path) -> None:
-    assert measure(plan.Work(num_inputs=64, num_classes=10), num_threads=1) == {}
+    assert measure(*plan.Work(num_inputs=64, num_classes=10).sizes, num_threads=1) == {}
     allow()
-    assert measure(work(), num_threads=1) == {}
+    assert measure(*work().sizes, num_threads=1) == {}
     assert list(cache.iterdir()) == [kept_in("cpu")]
 
 

@@ -21,7 +21,6 @@ from sweep.loops.contract import MOMENTS, TrainingSplit, prepare_torch
 from sweep.loops.stacked import kept_in, refuses, remembered, unfit
 from sweep.loops.stacked.loop import StackedLoop
 from sweep.pieces import PRODUCTS
-from sweep.plan import Work
 
 # What another library than torch's must gain: its numbers are not those of other machines, nor of earlier versions.
 _GAIN = 1.1
@@ -41,24 +40,24 @@ def numpy_library() -> str:
     return " ".join(str(own[0].get(key)) for key in ("internal_api", "version", "architecture")) if own else ""
 
 
-def measure(work: Work, *, num_threads: int) -> dict[str, float]:
+def measure(trials: Sequence[TrialConfig], num_inputs: int, num_classes: int, *, num_threads: int) -> dict[str, float]:
     """Gives microseconds per step of a model with every library that can be used on this CPU.
 
     {} if the stacked loop cannot be used or takes none of the trials. Left out is a library with which a replicate's
     numbers depend on those beside it. Measured once on a machine, so that the same sweep has the same numbers there.
     """
-    trials = [*_examples([trial for trial in work.trials if not refuses(trial)])]
+    trials = [*_examples([trial for trial in trials if not refuses(trial)])]
     if not trials or unfit():
         return {}
     shapes = [(trial.layers, trial.batch_size, trial.activation, trial.loss) for trial in trials]
-    question = json.dumps([num_threads, work.num_inputs, work.num_classes, shapes])
+    question = json.dumps([num_threads, num_inputs, num_classes, shapes])
 
     def read(kept: Mapping[str, float]) -> dict[str, float]:
         return {name: float(kept[name]) for name in kept if name in PRODUCTS}
 
     def find() -> tuple[dict[str, float], bool]:
         prepare_torch(num_threads)
-        return _measure(trials, work.num_inputs, work.num_classes), True
+        return _measure(trials, num_inputs, num_classes), True
 
     return remembered(partial(kept_in, "cpu", question), read, find)
 
