@@ -250,7 +250,9 @@ class _Run:
                 if worker.products_refused:
                     display.warn(doctor.describe_products(state.manifest, worker))
                 left = self._left(state)
-                self._write_before_training(state, dataset, left)
+                with ThreadPoolExecutor(1) as beside:  # Tune is imported while the test images are packed
+                    beside.submit(importlib.import_module, "sweep.tuning.trials")
+                    self._write_before_training(state, dataset, left)
                 return self._train_trials(state, dataset, left, num_gpus)
 
     def _left(self, state: State) -> list[TrialConfig]:
@@ -259,9 +261,11 @@ class _Run:
         return left
 
     def _load(self, manifest: Manifest | None) -> Dataset:
+        # First the data, beside which Python can do what Ray's start needs; not so beside an import.
+        dataset = doctor.read_dataset(self.sweep, manifest, self.launch.data_dir)
         if not self.launch.address:
             import sweep.trial  # noqa: F401  (torch takes seconds to import; this thread has them)
-        return doctor.read_dataset(self.sweep, manifest, self.launch.data_dir)
+        return dataset
 
     def _new_state(self, dataset: Dataset, worker: plan.Worker) -> State:
         manifest = plan.make_manifest(
