@@ -20,8 +20,8 @@ LOOPS = {"stacked": "sweep.loops.stacked", "reference": "sweep.loops.torch"}
 # What multiplies matrices in the stacked loop on a CPU, and the step that is made for it.
 PRODUCTS = {
     "torch": "sweep.loops.stacked.step.HostStep",
-    "numpy": "sweep.loops.stacked.numpy_step.NumpyStep",
-    "numpy_cut": "sweep.loops.stacked.numpy_step.CutNumpyStep",
+    "numpy": "sweep.loops.stacked.products.NumpyStep",
+    "numpy_cut": "sweep.loops.stacked.products.CutNumpyStep",
 }
 
 

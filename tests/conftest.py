@@ -6,12 +6,12 @@ from pathlib import Path
 
 import object_store
 import pytest
+import threadpoolctl
 import torch
 from command import run_command
 
 from sweep.config import SweepConfig, TrialConfig, load_sweep
 from sweep.datasets import Dataset, load_dataset
-from sweep.loops.contract import prepare_torch
 from sweep.records import Experiment
 from sweep.storage import LocalStorage
 
@@ -50,9 +50,10 @@ def digits() -> Dataset:
 def one_thread() -> Iterator[None]:
     """Torch and numpy with one thread, as a worker of one CPU has them."""
     before = torch.get_num_threads()
-    prepare_torch(1)
-    yield
-    prepare_torch(before)
+    torch.set_num_threads(1)
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -36,8 +36,7 @@ from sweep.loops.contract import TrainingSplit, prepare_torch
 from sweep.loops.stacked import kept_in
 from sweep.loops.stacked import products as library
 from sweep.loops.stacked.loop import StackedLoop
-from sweep.loops.stacked.numpy_step import CutNumpyStep, tile, tiles
-from sweep.loops.stacked.products import fastest, measure, numpy_library
+from sweep.loops.stacked.products import CutNumpyStep, fastest, measure, numpy_library, tile, tiles
 from sweep.loops.torch import ReferenceLoop
 from sweep.pieces import PRODUCTS
 from sweep.records import Experiment, Manifest, read_state
@@ -260,7 +259,11 @@ def work(*words: str) -> plan.Work:
 
 
 def test_every_library_is_measured_once_on_a_machine(cache: Path) -> None:
+    threads = threadpoolctl.threadpool_limits(2, user_api="blas")
     found = measure(*work().sizes, num_threads=1)
+    blas = [one for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas"]
+    assert {one["num_threads"] for one in blas} == {2}  # what is set for training is set back
+    threads.restore_original_limits()
     assert list(found) == list(PRODUCTS)
     assert all(0 < us < 1e6 for us in found.values())
     (file,) = set(cache.iterdir()) - {kept_in("cpu")}

@@ -18,7 +18,7 @@ from sweep.config import HIDDEN_LAYERS, TrialConfig
 from sweep.datasets import load_dataset
 from sweep.loops.contract import Loop, TrainingSplit, prepare_torch
 from sweep.loops.stacked.loop import StackedLoop
-from sweep.loops.stacked.numpy_step import tiles
+from sweep.loops.stacked.products import tiles
 from sweep.loops.torch import ReferenceLoop, layer_shapes
 from sweep.pieces import PRODUCTS
 

@@ -4,12 +4,11 @@ The R replicates of a grid point live in flat buffers and are trained step by st
 written out into buffers made once, a step is a prepared list of calls, Adam is one of them: so what autograd, Python
 and allocation cost is gone, and nearly all time goes to the matrix products.
 
-    step.py         buffers, a step written out, and how it is repeated on the CPU
-    losses.py       the losses of steps
-    numpy_step.py   the same on the CPU with the products of numpy's library
-    device.py       how it is repeated on a CUDA device, as a graph; streams and data there
-    loop.py         epochs, outputs and state
-    products.py     which library multiplies on the CPU
+    step.py       buffers, a step written out, and how it is repeated on the CPU
+    losses.py     the losses of steps
+    device.py     how it is repeated on a CUDA device, as a graph; streams and data there
+    loop.py       epochs, outputs and state
+    products.py   the same with numpy's products, and which library multiplies on a CPU
 
 Here is what it takes: activations and losses whose step is written out; a machine on which its numbers are those of the
 reference loop. That is found out in a few steps of tiny models, once per machine and versions, by a child (`main`),
