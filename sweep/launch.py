@@ -135,7 +135,7 @@ def _wanted(sweep: SweepConfig, launch: Launch, experiment: Experiment, before: 
     if manifest.confirmations:
         plan.check_same_confirmation(manifest, count=asked.count, num_seeds=asked.num_seeds)
         return state
-    from sweep.report.finalists import find_finalists  # imports what a report needs
+    from sweep.report.ranking import find_finalists  # imports what a report needs
 
     finalists = find_finalists(state, asked.count)
     num_seeds = asked.num_seeds or max(finalists.num_seeds, _FEWEST_FRESH_SEEDS)

@@ -14,7 +14,7 @@ from sweep.config import CONFIRMATION, FIRST_RESERVED_SEED
 from sweep.errors import ConfigError, ExperimentError, UserError
 from sweep.plan import check_same_confirmation, check_same_sweep, confirm_manifest, extend_manifest
 from sweep.records import Experiment, Manifest, read_state
-from sweep.report.finalists import find_finalists
+from sweep.report.ranking import find_finalists
 from sweep.table import read_grid
 
 DEPTHS = {"shallow": 0.90, "medium": 0.92, "deep": 0.94}

@@ -1,22 +1,31 @@
-"""The ranking of all configurations, and below it what diverged or could not be compared."""
+"""The ranking of all configurations, and below it what diverged or could not be compared.
+
+And what it fixes before any fresh seed: the finalists, for `sweep confirm`.
+"""
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.axes import Point
+from sweep.errors import ConfigError, ExperimentError
 from sweep.figures.scores import Bar, ranking
 from sweep.metrics import NONE, Metric, scores
+from sweep.records import State
 from sweep.report.analysis import Analysis
 from sweep.report.document import Content, Drawing, Section, Table, note, section, table, warning
 from sweep.report.findings import LEVEL, MOST_SHOWN, Entry
 from sweep.report.formats import SHARE, numbered, several, significant
 from sweep.report.text import code
 from sweep.report.verdict import missing
-from sweep.table import TIME
+from sweep.stats import compare
+from sweep.table import TIME, read_grid
 
 _MOST_SEEDS = 10
+_FEWEST_FINALISTS, _MOST_FINALISTS = 2, 5  # unless the user asks for another number
 
 
 def ranking_section(analysis: Analysis) -> Section:
@@ -184,3 +193,52 @@ def _left_out(analysis: Analysis) -> list[Content]:
     ]
     rest = table("left-out", "Grid points left out", rows)
     return [warning("Not compared, for want of scores:"), rest] if rows else []
+
+
+# ---- finalists
+
+
+class Finalists(NamedTuple):
+    """A grid point for each, the best first, of twins the first; and how many seeds have chosen them."""
+
+    points: tuple[Point, ...]
+    num_seeds: int
+
+
+def find_finalists(state: State, count: int | None) -> Finalists:
+    """Gives the best configurations of a finished experiment.
+
+    Args:
+        state: All trials of the sweep finished.
+        count: How many; None for those that cannot be told apart from the best, at least 2 and at most 5.
+
+    Raises:
+        ExperimentError: if something is not finished, or nothing has been selected.
+        ConfigError: if there are not so many.
+    """
+    manifest, grid = state.manifest, read_grid(state)
+    name, total = manifest.name, len(grid.configurations)
+    left = [trial.trial_id for trial in manifest.compared if trial.trial_id not in state.done]
+    if left:
+        option = " --failed" if all(trial_id in state.failed for trial_id in left) else ""
+        raise ExperimentError(
+            f"{len(left)} of {len(manifest.compared)} trials of {name!r} are not finished, and finalists are chosen "
+            f"among all; finish them with: sweep resume {name}{option}"
+        )
+    if total < 2:
+        raise ExperimentError(
+            f"{name!r} has {several(total, 'configuration')} to compare, so that nothing was selected and "
+            "nothing is to be confirmed; add axis values with --extend"
+        )
+    if len(grid.seeds) < 2:
+        raise ExperimentError(
+            f"{name!r} has one seed that its configurations share, too few to select; add seeds with --extend"
+        )
+    if count is None:
+        not_told_apart = int(compare(grid.goodness, looks=manifest.looks).in_best_set.sum())
+        count = min(max(not_told_apart, _FEWEST_FINALISTS), _MOST_FINALISTS, total)
+    if not 1 <= count <= total:
+        raise ConfigError(f"--count must be from 1 to {total}, the configurations of {name!r}; got {count}")
+    points = {trial.trial_id: trial.point for trial in manifest.compared}
+    chosen = [grid.configurations[k].trained[0].trial_id for _, k in grid.ranked()[:count]]
+    return Finalists(points=tuple(points[trial_id] for trial_id in chosen), num_seeds=len(grid.seeds))
