@@ -15,8 +15,8 @@ from sweep.metrics import TRAIN_TIME, Metric, Score
 from sweep.records import DoneRecord, ReplicateRecord, Rows, read_state
 from sweep.report.analysis import analyse
 from sweep.report.document import Drawing, Table
-from sweep.report.ranking import find_finalists
 from sweep.report.findings import Findings
+from sweep.report.ranking import find_finalists
 from sweep.report.together import together
 from sweep.report.verdict import details, verdict
 from sweep.report.writing import document_of
