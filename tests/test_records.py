@@ -350,6 +350,7 @@ def _put(*path: str | int, value: Any) -> Callable[[dict[str, Any]], None]:
         _put("commands", value=[["sweep"]]),
         _put("versions", "torch", value=2.15),
         _put("fingerprint", "num_threads", value=10**9),
+        _put("fingerprint", "products", value=["numpy"]),
         _put("fingerprint", "device", value=["cpu"]),
         _put("sweep", "selection", value="__class__"),
         _put("sweep", "axes", "depth", value=[]),
@@ -416,6 +417,7 @@ def test_a_manifest_without_end_is_damaged_in_one_line(written: Path) -> None:
         _put("fingerprints", value=[]),
         _put("fingerprints", value=[[1]]),
         _put("fingerprints", 0, 1, "num_threads", value=0),
+        _put("fingerprints", 0, 1, "products", value={}),
         _put("trial_id", value="another"),
     ],
 )

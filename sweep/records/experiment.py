@@ -287,6 +287,7 @@ def _decode_done(content: bytes) -> DoneRecord | None:
 
 
 def _check_fingerprint(fingerprint: Mapping[str, Any]) -> None:
-    device, num_threads = fingerprint.get("device", "cpu"), fingerprint.get("num_threads", 1)
-    if not isinstance(device, str) or type(num_threads) is not int or not 1 <= num_threads <= _MOST_THREADS:
-        raise ValueError("fingerprint: the device or the number of threads cannot be one")
+    names, num_threads = [fingerprint.get(key, "") for key in ("device", "products")], fingerprint.get("num_threads", 1)
+    are_texts = all(isinstance(name, str) for name in names)
+    if not are_texts or type(num_threads) is not int or not 1 <= num_threads <= _MOST_THREADS:
+        raise ValueError("fingerprint: the device, the products or the number of threads cannot be one")

@@ -98,7 +98,7 @@ def unfit(device: str = "cpu", products: str = "torch") -> str:
     if kind == "cuda" and (reason := cuda_reason()):
         return reason
     with _lock:
-        return _found(device).get(products, f"products={products} is for the CPU, not for {device}")
+        return _found(device).get(products, f"there is no products={products} on {device}")
 
 
 def cuda_reason() -> str:
