@@ -75,7 +75,7 @@ def examine(
     else:
         yield from _private_findings(sweep)
     yield finding("data set", dataset_line)
-    if loaded and not address:  # on a joined cluster a worker would answer, for which one may have to wait
+    if not address:  # on a joined cluster a worker would answer, for which one may have to wait
         yield finding("engine", lambda: check_engine(planned(worker()), worker()))
         yield finding("products", lambda: describe_products(planned(worker()), worker()))
     for record in [dataset.record for dataset in loaded]:
@@ -183,7 +183,7 @@ def describe_products(manifest: Manifest, worker: Worker) -> str:
             f"torch multiplies here, {manifest.products} did where the experiment was begun, so bits may differ "
             f"({worker.products_refused})"
         )
-    return f"{manifest.products_in_words} multiplies"
+    return f"{manifest.products_in_words} multiplies for the stacked engine"
 
 
 def check_dataset(dataset: Dataset, manifest: Manifest | None) -> str:

@@ -17,7 +17,8 @@ LOSSES = {
 }
 # In order of preference: the first that does not refuse a trial trains it (`sweep.loops.contract.LoopModule`).
 LOOPS = {"stacked": "sweep.loops.stacked", "reference": "sweep.loops.torch"}
-# What multiplies matrices in the stacked loop on a CPU, and the step that is made for it.
+# The loops that have a choice of what multiplies matrices on a CPU, and for each choice the step that is made for it.
+WITH_PRODUCTS = ("stacked",)
 PRODUCTS = {
     "torch": "sweep.loops.stacked.step.HostStep",
     "numpy": "sweep.loops.stacked.products.NumpyStep",

@@ -18,7 +18,7 @@ from sweep.config import CONFIRMATION, FIRST_RESERVED_SEED, SweepConfig, TrialCo
 from sweep.datasets import Dataset
 from sweep.errors import ConfigError, ExperimentError
 from sweep.machine import hardware, versions
-from sweep.pieces import LOOPS, load
+from sweep.pieces import LOOPS, WITH_PRODUCTS, load
 from sweep.records import DatasetRecord, Manifest, utc_now
 from sweep.tasks import DEFAULT_TASK, TASKS
 
@@ -29,19 +29,21 @@ class Work:
 
     Attributes:
         trials: What is to be trained; none if nothing is to be chosen.
+        num_samples: Of the training split.
         num_inputs: Of a sample, flattened.
         products: One of `sweep.pieces.PRODUCTS`; "auto" for the fastest on those trials.
     """
 
     trials: Sequence[TrialConfig] = ()
+    num_samples: int = 0
     num_inputs: int = 0
     num_classes: int = 0
     products: str = "torch"
 
     @property
-    def sizes(self) -> tuple[Sequence[TrialConfig], int, int]:
+    def sizes(self) -> tuple[Sequence[TrialConfig], int, int, int]:
         """All but the library."""
-        return self.trials, self.num_inputs, self.num_classes
+        return self.trials, self.num_samples, self.num_inputs, self.num_classes
 
 
 ANY_WORK = Work()
@@ -91,20 +93,12 @@ ANY_WORKER = Worker(fingerprint={})
 
 
 def work_of(sweep: SweepConfig, manifest: Manifest | None, dataset: DatasetRecord) -> Work:
-    """Gives what a worker must know of a sweep, or of an experiment that exists: its library stays.
-
-    Raises:
-        ExperimentError: if the sweep asks for another library than the experiment has.
-    """
+    """Gives what a worker must know of a sweep, or of an experiment that exists: its library stays."""
     if manifest:
-        if sweep.products not in ("auto", manifest.products):
-            raise ExperimentError(
-                f"experiment {manifest.name!r} was begun with products={manifest.products}, not {sweep.products}; "
-                "leave it out to go on with it, or give this sweep a --name of its own"
-            )
         return Work(products=manifest.products)
     return Work(
-        trials=() if sweep.engine == "reference" else sweep.trials(dataset_sha256=""),
+        trials=sweep.trials(dataset_sha256="") if sweep.engine in ("auto", *WITH_PRODUCTS) else (),
+        num_samples=dataset.train_size,
         num_inputs=math.prod(dataset.input_shape),
         num_classes=len(dataset.target_names),
         products=sweep.products,
@@ -119,10 +113,11 @@ def make_manifest(
     Raises:
         ConfigError: if the engine or the products that the sweep asks for by name cannot train it.
     """
-    if worker.products_refused:
-        raise ConfigError(
-            f"products={sweep.products} cannot be used: {worker.products_refused}; use products=torch or products=auto"
-        )
+    refused = worker.products_refused
+    if sweep.engine not in ("auto", *WITH_PRODUCTS) and sweep.products not in ("auto", "torch"):
+        refused = f"engine={sweep.engine} multiplies with torch"
+    if refused:
+        raise ConfigError(f"products={sweep.products} cannot be used: {refused}; use products=torch or products=auto")
     trials = [worker.assign(sweep.engine, trial) for trial in sweep.trials(dataset_sha256=dataset.sha256)]
     return Manifest(
         name=name,
@@ -152,6 +147,7 @@ def check_same_sweep(manifest: Manifest, sweep: SweepConfig) -> None:
             f"experiment {manifest.name!r} exists and is another sweep ({'; '.join(lines)}); "
             "give this one a --name of its own, or add seeds and axis values with --extend"
         )
+    _check_same_products(manifest, sweep)
 
 
 def extend_manifest(manifest: Manifest, sweep: SweepConfig, *, command: str) -> Manifest:
@@ -169,6 +165,7 @@ def extend_manifest(manifest: Manifest, sweep: SweepConfig, *, command: str) -> 
             f"--extend can add seeds and axis values to {manifest.name!r}, but not remove or change any "
             f"({'; '.join(line.replace('in the experiment', 'would be needed') for line in lines)})"
         )
+    _check_same_products(manifest, sweep)
     if not differences(old, union):
         return manifest
     covered: dict[Point, set[int]] = {}
@@ -222,6 +219,14 @@ def check_same_confirmation(manifest: Manifest, *, count: int | None, num_seeds:
                 f"{manifest.name!r} has a confirmation with {option} {has[option]}, not {asked}: finalists and their "
                 f"seeds are fixed before they are trained; leave {option} out to go on with it or to report it again"
             )
+
+
+def _check_same_products(manifest: Manifest, sweep: SweepConfig) -> None:
+    if sweep.products not in ("auto", manifest.products):
+        raise ExperimentError(
+            f"experiment {manifest.name!r} was begun with products={manifest.products}, not {sweep.products}; "
+            "leave it out to go on with it, or give this sweep a --name of its own"
+        )
 
 
 def _distinct(trials: Sequence[TrialConfig]) -> tuple[TrialConfig, ...]:

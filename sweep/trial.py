@@ -23,7 +23,7 @@ from sweep.loops import stacked
 from sweep.loops.contract import Loop, TrainingSplit, prepare_torch
 from sweep.loops.stacked.products import fastest, measure, numpy_library
 from sweep.metrics import TRAIN_TIME, history
-from sweep.pieces import LOOPS, LOSSES, load
+from sweep.pieces import LOOPS, LOSSES, WITH_PRODUCTS, load
 from sweep.plan import ANY_WORK, Work, Worker
 from sweep.records import DoneRecord, Experiment, ReplicateRecord, Rows, rows_of_2, utc_now
 from sweep.tasks import DEFAULT_TASK, TASKS
@@ -82,12 +82,13 @@ class TrialRun:
         checkpoint_every: int = 1,
     ) -> None:
         loop = load(LOOPS[trial.engine])
-        here = fingerprint(num_threads=num_threads, device=device, products=products)
         if reason := loop.refuses(trial) or loop.unfit(device):
             raise ResourceError(
                 f"{trial.trial_id} is for the {trial.engine} engine, which cannot be used here: {reason}"
             )
         prepare_torch(num_threads)
+        products = products if trial.engine in WITH_PRODUCTS else "torch"
+        here = fingerprint(num_threads=num_threads, device=device, products=products)
         self._trial, self._dataset, self._experiment = trial, dataset, experiment
         self._checkpoint_every = checkpoint_every
         self._loop = _make_loop(trial, dataset, device, here.get("products", "torch"))

@@ -5,6 +5,8 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from loops import (
 )
 from torch import Tensor
 
-from sweep import plan
+from sweep import pieces, plan
 from sweep.config import HIDDEN_LAYERS, TrialConfig, load_sweep
 from sweep.datasets import Dataset
 from sweep.doctor import describe_products
@@ -134,8 +136,8 @@ def test_odd_sizes_are_as_near_to_float64_as_the_reference(
     of_reference, ours = (
         float((one.state()["parameters"] - exact.state()["parameters"]).abs().max()) for one in others
     )
-    # Twice: sums that should be 0 are rounded to something, and Adam makes a whole step of it, of either sign.
-    assert ours <= 2 * of_reference + 1e-6
+    # Sums of hinge's gradients that should be 0 are rounded to something, and Adam makes whole steps of it.
+    assert max(of_reference, ours) < (5e-3 if loss == "hinge" else 1e-5)
     assert others[1].state()["steps"] == exact.state()["steps"]
 
 
@@ -159,9 +161,11 @@ def test_tiles_make_up_the_product(rows: int, columns: int, depth: int, transpos
     size = tile(rows, columns, depth, transposed=transposed)
     assert (rows % size[0], columns % size[1]) == (0, 0)
     assert size == (rows, columns) or size[0] * size[1] * depth <= 1_000_000
+    assert size == (rows, columns) or not transposed or size[0] * size[1] <= 1200
     draw = torch.Generator().manual_seed(rows)
     left, out = torch.randn(2, rows, depth, generator=draw), torch.zeros(2, rows, columns)
-    right = torch.randn(2, columns, depth, generator=draw).mT if transposed else torch.randn(2, depth, columns)
+    right = torch.randn(*((2, columns, depth) if transposed else (2, depth, columns)), generator=draw)
+    right = right.mT if transposed else right
     one, other, into = (tensor.numpy() for tensor in tiles(left, right, out))
     np.matmul(one, other, into)
     torch.testing.assert_close(out, left @ right, rtol=1e-4, atol=1e-4)
@@ -255,15 +259,16 @@ def test_another_library_than_torchs_must_gain_a_tenth(us_per_step: dict[str, fl
 
 def work(*words: str) -> plan.Work:
     sweep = load_sweep("smoke", ["depth=shallow", *words])
-    return plan.Work(trials=sweep.trials(dataset_sha256=""), num_inputs=64, num_classes=10, products=sweep.products)
+    return plan.Work(trials=sweep.trials(dataset_sha256=""), num_samples=1000, num_inputs=64, num_classes=10)
 
 
 def test_every_library_is_measured_once_on_a_machine(cache: Path) -> None:
-    threads = threadpoolctl.threadpool_limits(2, user_api="blas")
-    found = measure(*work().sizes, num_threads=1)
-    blas = [one for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas"]
-    assert {one["num_threads"] for one in blas} == {2}  # what is set for training is set back
-    threads.restore_original_limits()
+    torch.set_num_threads(2)
+    with threadpoolctl.threadpool_limits(2, user_api="blas"), ThreadPoolExecutor(1) as thread:
+        found = measure(*work().sizes, num_threads=1)
+        blas = [one for one in threadpoolctl.threadpool_info() if one["user_api"] == "blas"]
+        assert {one["num_threads"] for one in blas} == {2}  # what is set for training is set back
+        assert thread.submit(torch.get_num_threads).result() == torch.get_num_threads() == 2
     assert list(found) == list(PRODUCTS)
     assert all(0 < us < 1e6 for us in found.values())
     (file,) = set(cache.iterdir()) - {kept_in("cpu")}
@@ -272,6 +277,22 @@ def test_every_library_is_measured_once_on_a_machine(cache: Path) -> None:
     assert measure(*work("batch_size=32").sizes, num_threads=1).keys() == PRODUCTS.keys()
     file.write_text("[")
     assert measure(*work().sizes, num_threads=1).keys() == PRODUCTS.keys()
+
+
+def test_what_was_measured_holds_for_the_libraries_that_could_be_used(cache: Path) -> None:
+    every = measure(*work().sizes, num_threads=1)
+    allow("torch")
+    assert list(measure(*work().sizes, num_threads=1)) == ["torch"]
+    allow(*PRODUCTS)
+    assert measure(*work().sizes, num_threads=1) == every
+    assert len(list(cache.iterdir())) == 3
+
+
+def test_the_order_of_an_axis_and_larger_batches_than_there_are_samples_change_nothing(cache: Path) -> None:
+    for words in (("activation=relu,tanh", "batch_size=1000"), ("activation=tanh,relu", "batch_size=1000")):
+        measure(*work(*words).sizes, num_threads=1)
+    assert len(list(cache.iterdir())) == 2
+    assert measure(*work("batch_size=1000000").sizes, num_threads=1).keys() == PRODUCTS.keys()
 
 
 def test_a_library_is_left_out_if_it_cannot_be_used_or_a_replicate_depends_on_its_stack(
@@ -291,7 +312,7 @@ def test_a_library_is_left_out_if_it_cannot_be_used_or_a_replicate_depends_on_it
 
 
 def test_nothing_is_measured_where_the_stacked_loop_trains_nothing(cache: Path) -> None:
-    assert measure(*plan.Work(num_inputs=64, num_classes=10).sizes, num_threads=1) == {}
+    assert measure(*plan.Work(num_samples=1000, num_inputs=64, num_classes=10).sizes, num_threads=1) == {}
     allow()
     assert measure(*work().sizes, num_threads=1) == {}
     assert list(cache.iterdir()) == [kept_in("cpu")]
@@ -322,8 +343,11 @@ def test_the_manifest_says_what_was_chosen_and_what_each_reached(
     for asked in ("auto", "numpy_cut"):
         sweep = load_sweep("smoke", [f"products={asked}"])
         assert plan.work_of(sweep, manifest, digits.record) == plan.Work(products="numpy_cut")
-    with pytest.raises(ExperimentError, match="products=numpy_cut, not torch"):
-        plan.work_of(load_sweep("smoke", ["products=torch"]), manifest, digits.record)
+    other = dataclasses.replace(manifest.sweep, products="torch")
+    plan.check_same_sweep(manifest, dataclasses.replace(other, products="numpy_cut"))
+    for check in (plan.check_same_sweep, partial(plan.extend_manifest, command="")):
+        with pytest.raises(ExperimentError, match="products=numpy_cut, not torch"):
+            check(manifest, other)
 
 
 @pytest.mark.usefixtures("cache")
@@ -336,6 +360,23 @@ def test_a_library_can_be_asked_for_by_name(digits: Dataset) -> None:
     allow("torch")
     with pytest.raises(ConfigError, match="numpy_cut is not here"):
         manifest_of(digits, "products=numpy_cut")
+
+
+@pytest.mark.usefixtures("cache")
+def test_the_reference_loop_multiplies_with_torch_whatever_the_others_do(
+    digits: Dataset, experiment: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="engine=reference multiplies with torch"):
+        manifest_of(digits, "engine=reference", "products=numpy")
+    monkeypatch.setitem(pieces.ACTIVATIONS, "elu", "torch.nn.ELU")
+    manifest = manifest_of(digits, "activation=relu,elu", "products=numpy", experiment=experiment)
+    for one in manifest.trials:
+        run_trial(one, digits, experiment, products=manifest.products)
+        done = experiment.read_done(one.trial_id)
+        assert done
+        assert done.fingerprints[0][1].get("products") == ("numpy" if one.engine == "stacked" else None)
+        assert done.bit_exact(manifest)
+        assert "equal in every bit" in next(iter(retrain(experiment, one.trial_id))).text
 
 
 def test_an_unknown_library_is_refused() -> None:

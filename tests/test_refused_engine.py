@@ -105,6 +105,13 @@ def test_a_trial_is_refused_before_anything_is_written(storage: LocalStorage, di
     assert files_of(experiment) == before
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_trial_for_a_gpu_is_refused_where_there_is_none(storage: LocalStorage, digits: Dataset) -> None:
+    experiment = Experiment(storage.folder("half_done"))
+    with pytest.raises(ResourceError, match="torch finds no CUDA device here"):
+        TrialRun(manifest_of(experiment).trials[0], digits, experiment, device="cuda")
+
+
 @pytest.mark.usefixtures("cache")
 def test_a_worker_that_is_refused_blames_its_node_and_no_trial(storage: LocalStorage, digits: Dataset) -> None:
     from sweep.tuning.nodes import versions

@@ -125,6 +125,17 @@ def test_a_wrong_loss_by_columns_is_found(monkeypatch: pytest.MonkeyPatch, at_cl
     assert "hinge" in reason
 
 
+def test_a_replicate_that_depends_on_its_stack_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = losses.HINGE.columns.calls
+
+    def depends(self: Any, step: int) -> Iterator[Any]:
+        yield from right(self, step)
+        yield partial(self._gradient.__imul__, 1 + 1e-6 * (len(self._gradient) - 2))  # right for two replicates
+
+    monkeypatch.setattr(losses.HINGE.columns, "calls", depends)
+    assert "depend on those trained beside it" in check.disagreement(NumpySide, "cpu")
+
+
 def test_a_library_without_a_name_is_not_used_since_its_threads_cannot_be_set(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,7 +16,11 @@ from sweep.axes import Axis
 from sweep.axes import varied as varied_of
 from sweep.config import CONFIRMATION, FileName, SweepConfig, TrialConfig
 from sweep.metrics import Metric, Score, selecting
+from sweep.pieces import WITH_PRODUCTS
 from sweep.tasks import TASKS, Task
+
+# What a fingerprint says of the library of products, if that is not torch.
+_OF_PRODUCTS = ("products", "numpy", "numpy_library")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +206,10 @@ class DoneRecord:
 
     def bit_exact(self, manifest: Manifest) -> bool:
         """Whether all epochs ran where the manifest's fingerprint says, so that retraining gives the same bits."""
-        return all(fingerprint == manifest.fingerprint for _, fingerprint in self.fingerprints)
+        engines = {trial.trial_id: trial.engine for trial in manifest.trials}
+        left_out = () if engines.get(self.trial_id) in WITH_PRODUCTS else _OF_PRODUCTS
+        expected = {key: value for key, value in manifest.fingerprint.items() if key not in left_out}
+        return all(fingerprint == expected for _, fingerprint in self.fingerprints)
 
 
 @dataclass(frozen=True, kw_only=True)

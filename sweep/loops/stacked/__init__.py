@@ -18,6 +18,7 @@ while the driver itself imports torch.
 """
 
 import contextlib
+import dataclasses
 import functools
 import hashlib
 import importlib.metadata
@@ -224,7 +225,9 @@ def main(device: str) -> None:
 
 
 def disagreement(kind: Callable[..., Any], device: str) -> str:
-    """Trains tiny models with a loop and with the reference loop, both on a device; gives what is wrong.
+    """Trains tiny models with a loop and with the reference loop, both on a device, and on a CPU one of them alone.
+
+    Gives what is wrong.
 
     Every activation and every loss that has a step takes part, and with them every operator; with whole batches and a
     short last one.
@@ -254,4 +257,7 @@ def disagreement(kind: Callable[..., Any], device: str) -> str:
                 f"on {device} its numbers differ from the reference engine's by {difference:.0e} after six steps "
                 f"({activation}, {loss}; allowed {_TOLERANCE:.0e})"
             )
+        alone = numbers(kind(dataclasses.replace(trial, seeds=(1,)), training, device=device))
+        if device == "cpu" and not all(torch.equal(a[-1:], b) for a, b in zip(other, alone, strict=True) if a.dim()):
+            return f"the numbers of a replicate depend on those trained beside it ({activation}, {loss})"
     return ""

@@ -44,6 +44,7 @@ class DeviceStep(Step):
         self._kept = torch.zeros(*batches, training.num_classes, device=self._device)
         logits = self._logits_buffer()
         log_probabilities = torch.zeros(logits.shape, device=self._device)
+        self._target_rows = self._loss.target_rows(training.num_classes, self._batch_size, self._device)
         targets = self._target_rows[self._order[0]]
         of_loss = self._loss.gradient(logits, log_probabilities, targets, self._gradients[-1][1])
         calls = [*self._next_batch(targets), *self._all_gradients(logits, of_loss)]

@@ -3,6 +3,7 @@
 Axis letters: R replicates, S steps, B samples of a batch, N samples, C classes.
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ from torch.nn import functional
 
 Call = Callable[[], object]
 Floats = NDArray[np.float32]
+# Floats in 128 bytes. Every tensor of every replicate starts at a multiple of 128 bytes and is padded to one: kernels
+# take two vectors at a time, of 64 bytes each with AVX-512, and treat the odd floats at an end differently, so a
+# replicate's bits could depend on its place in the stack.
+_LINE = 32
 
 
 class Columns(ABC):
@@ -32,20 +37,21 @@ class Columns(ABC):
 
     def __init__(self, logits: Floats, gradient: Floats) -> None:
         self._logits, self._gradient = logits, gradient
-        num_steps, num_replicates, num_classes, batch_size = logits.shape
-        self.targets: Floats = np.zeros_like(logits)
+        *stack, num_classes, batch_size = logits.shape
         self._to_targets = np.eye(num_classes, dtype=np.float32) * np.float32(self.at_class(batch_size))
-        self._space = np.empty_like(gradient)
-        self._of_samples = [np.empty((num_steps, num_replicates, 1, batch_size), np.float32) for _ in range(2)]
+        self._targets: Floats = padded(*logits.shape)[1].numpy()
+        self._space: Floats = padded(*gradient.shape)[1].numpy()
+        # Two numbers of each sample.
+        self._rows: list[Floats] = [padded(*stack, 1, batch_size)[1].numpy() for _ in range(2)]
 
     def begin(self, classes: NDArray[np.int64]) -> None:
         """Takes the classes of the next steps' targets, `[S or fewer, R, B]`."""
-        self.targets[: len(classes)] = self._to_targets[classes].swapaxes(-1, -2)
+        self._targets[: len(classes)] = self._to_targets[classes].swapaxes(-1, -2)
 
     @staticmethod
     @abstractmethod
     def at_class(batch_size: int) -> float:
-        """What `targets` are at a sample's class; elsewhere they are 0."""
+        """What `_targets` are at a sample's class; elsewhere they are 0."""
 
     @abstractmethod
     def calls(self, step: int) -> Iterator[Call]:
@@ -68,17 +74,17 @@ class _CrossEntropyColumns(Columns):
 
     def calls(self, step: int) -> Iterator[Call]:
         logits, gradient, space = self._logits[step], self._gradient, self._space
-        largest, total = (of_samples[step] for of_samples in self._of_samples)
+        largest, total = (rows[step] for rows in self._rows)
         num_classes, batch_size = logits.shape[-2:]
         yield partial(np.maximum.reduce, logits, -2, None, largest, True)
         yield partial(np.subtract, logits, largest, space)
         yield partial(np.exp, space, space)
         yield partial(np.matmul, np.full((1, num_classes), batch_size, np.float32), space, total)
         yield partial(np.divide, space, total, space)
-        yield partial(np.add, space, self.targets[step], gradient)
+        yield partial(np.add, space, self._targets[step], gradient)
 
     def of_samples(self, classes: NDArray[np.int64]) -> Floats:
-        largest, total = (of_samples[: len(classes)] for of_samples in self._of_samples)
+        largest, total = (rows[: len(classes)] for rows in self._rows)
         losses: Floats = np.log(total / np.float32(classes.shape[-1])) + (largest - self._of_classes(classes))
         return losses[:, :, 0]
 
@@ -90,8 +96,8 @@ class _HingeColumns(Columns):
 
     def calls(self, step: int) -> Iterator[Call]:
         # Counts of classes, whole numbers, are scaled once: sums of rounded ones, where 0 is due, Adam would amplify.
-        logits, targets, gradient, space = self._logits[step], self.targets[step], self._gradient, self._space
-        threshold, count = (of_samples[step] for of_samples in self._of_samples)
+        logits, targets, gradient, space = self._logits[step], self._targets[step], self._gradient, self._space
+        threshold, count = (rows[step] for rows in self._rows)
         num_classes, batch_size = logits.shape[-2:]
         each = np.ones((1, num_classes), np.float32)
         yield partial(np.multiply, logits, targets, space)
@@ -158,6 +164,18 @@ HINGE = Loss(
     of_samples=lambda logits, logs, classes: functional.multi_margin_loss(logits, classes, reduction="none"),
     columns=_HingeColumns,
 )
+
+
+def padded(*shape: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+    """Makes a buffer for matrices, flat `[..., M x N with padding]`, and the view of `shape`."""
+    size = math.prod(shape[-2:])
+    flat = torch.zeros(*shape[:-2], whole_lines(size), device=device)
+    return flat, torch.unflatten(flat[..., :size], -1, shape[-2:])
+
+
+def whole_lines(num_floats: int) -> int:
+    """The smallest number of floats, at least as many, that fills whole lines."""
+    return -(-num_floats // _LINE) * _LINE
 
 
 def gapless_parts(*tensors: Tensor) -> Sequence[tuple[Tensor, ...]]:

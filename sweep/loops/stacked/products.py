@@ -16,7 +16,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from typing import ClassVar
 
 import numpy as np
@@ -30,6 +30,7 @@ from sweep.loops.stacked import kept_in, refuses, remembered, unfit
 from sweep.loops.stacked.loop import StackedLoop
 from sweep.loops.stacked.losses import Call
 from sweep.loops.stacked.step import HostStep, make_all
+from sweep.loops.torch import layer_shapes
 from sweep.pieces import PRODUCTS
 
 # What numpy has faster than torch, in place of `sweep.loops.stacked.ACTIVATIONS`.
@@ -43,8 +44,9 @@ _SMALL_RESULT, _SMALL_DEPTH = 1200, 32
 _LEAST, _VECTOR = 4, 16
 # What another library than torch's must gain: its numbers are not those of other machines, nor of earlier versions.
 _GAIN = 1.1
-# Steps of an epoch, epochs of a trial, and what they may take; two are always made, of which the first makes buffers.
-_NUM_STEPS, _MOST_EPOCHS, _WITHIN_S = 4, 6, 0.2
+# Steps of an epoch, and samples x parameters of them; epochs, and the seconds after which none is begun.
+_MOST_STEPS, _MOST_WORK = 4, 10**9
+_MOST_EPOCHS, _WITHIN_S = 6, 0.2
 # Trials that are tried: of the smallest, a middle and the largest model.
 _MOST_TRIALS = 3
 
@@ -120,6 +122,7 @@ def tiles(left: Tensor, right: Tensor, out: Tensor) -> tuple[Tensor, Tensor, Ten
     )
 
 
+@cache
 def tile(num_rows: int, num_columns: int, depth: int, *, transposed: bool) -> tuple[int, int]:
     """Gives the rows and columns of the tiles of a product: as few as are small, all of one size, as square as can be.
 
@@ -155,10 +158,12 @@ def numpy_library() -> str:
     """
     found = [library for library in threadpoolctl.threadpool_info() if library["user_api"] == "blas"]
     own = [library for library in found if "numpy" in library["filepath"]] or found
-    return " ".join(str(own[0].get(key)) for key in ("internal_api", "version", "architecture")) if own else ""
+    return ", ".join(" ".join(filter(None, map(each.get, ("internal_api", "version", "architecture")))) for each in own)
 
 
-def measure(trials: Sequence[TrialConfig], num_inputs: int, num_classes: int, *, num_threads: int) -> dict[str, float]:
+def measure(
+    trials: Sequence[TrialConfig], num_samples: int, num_inputs: int, num_classes: int, *, num_threads: int
+) -> dict[str, float]:
     """Gives microseconds per step of a model with every library that can be used on this CPU.
 
     {} if the stacked loop cannot be used or takes none of the trials. Left out is a library with which a replicate's
@@ -167,8 +172,9 @@ def measure(trials: Sequence[TrialConfig], num_inputs: int, num_classes: int, *,
     trials = [*_examples([trial for trial in trials if not refuses(trial)])]
     if not trials or unfit():
         return {}
+    libraries = [name for name in PRODUCTS if not unfit("cpu", name)]
     shapes = [(trial.layers, trial.batch_size, trial.activation, trial.loss) for trial in trials]
-    question = json.dumps([num_threads, num_inputs, num_classes, shapes])
+    question = json.dumps([num_threads, num_samples, num_inputs, num_classes, shapes, libraries, numpy_library()])
 
     def read(kept: Mapping[str, float]) -> dict[str, float]:
         return {name: float(kept[name]) for name in kept if name in PRODUCTS}
@@ -179,7 +185,9 @@ def measure(trials: Sequence[TrialConfig], num_inputs: int, num_classes: int, *,
             threadpoolctl.threadpool_limits(),
             ThreadPoolExecutor(1, initializer=prepare_torch, initargs=(num_threads,)) as own,
         ):
-            return own.submit(_measure, trials, num_inputs, num_classes).result(), True
+            us_per_step = own.submit(_measure, trials, libraries, num_samples, num_inputs, num_classes).result()
+        torch.set_num_threads(torch.get_num_threads())  # that thread has set what new threads have
+        return us_per_step, True
 
     return remembered(partial(kept_in, "cpu", question), read, find)
 
@@ -191,20 +199,29 @@ def fastest(us_per_step: Mapping[str, float]) -> str:
 
 
 def _examples(trials: Sequence[TrialConfig]) -> Iterator[TrialConfig]:
-    """A trial each of the smallest, a middle and the largest of the shapes that steps have."""
-    shapes = {(sum(trial.layers), trial.layers, trial.batch_size): trial for trial in trials}
+    """A trial each of the smallest, a middle and the largest of the shapes that steps have.
+
+    The same ones in whatever order the values of an axis are listed.
+    """
+    by_name = sorted(trials, key=lambda trial: (trial.activation, trial.loss), reverse=True)
+    shapes = {(sum(trial.layers), trial.layers, trial.batch_size): trial for trial in by_name}
     ordered = [shapes[shape] for shape in sorted(shapes)]
     yield from ordered if len(ordered) <= _MOST_TRIALS else (ordered[0], ordered[len(ordered) // 2], ordered[-1])
 
 
-def _measure(trials: Sequence[TrialConfig], num_inputs: int, num_classes: int) -> dict[str, float]:
-    us_per_step = {name: 0.0 for name in PRODUCTS if not unfit("cpu", name)}
+def _measure(
+    trials: Sequence[TrialConfig], libraries: Sequence[str], num_samples: int, num_inputs: int, num_classes: int
+) -> dict[str, float]:
+    us_per_step = dict.fromkeys(libraries, 0.0)
     draw = torch.Generator().manual_seed(0)
     for trial in trials:
-        num_samples = _NUM_STEPS * trial.batch_size
+        batch_size = min(trial.batch_size, num_samples)
+        num_parameters = sum(map(math.prod, layer_shapes(num_inputs, trial.layers, num_classes)))
+        # Of a large model fewer, each of which takes long enough to be timed.
+        num_steps = max(1, min(_MOST_STEPS, _MOST_WORK // (batch_size * num_parameters)))
         training = TrainingSplit(
-            inputs=torch.rand(num_samples, num_inputs, generator=draw),
-            targets=torch.randint(0, num_classes, (num_samples,), generator=draw),
+            inputs=torch.rand(num_steps * batch_size, num_inputs, generator=draw),
+            targets=torch.randint(0, num_classes, (num_steps * batch_size,), generator=draw),
             num_classes=num_classes,
         )
         of_trial = _us_per_step(trial, training, [*us_per_step])
@@ -216,19 +233,20 @@ def _us_per_step(trial: TrialConfig, training: TrainingSplit, libraries: Sequenc
     """What the best epoch took with each library, less those with which a replicate depends on its stack."""
     pair, alone = (dataclasses.replace(trial, seeds=seeds) for seeds in ((0, 1), (1,)))
     loops = {name: StackedLoop(pair, training, products=name) for name in libraries}
-    best = dict.fromkeys(libraries, math.inf)
+    times_s: dict[str, list[float]] = {name: [] for name in libraries}
     begun = time.perf_counter()
     for epoch in range(1, _MOST_EPOCHS + 1):
         for name, loop in [*loops.items()]:
             start = time.perf_counter()
             loop.train_epoch(epoch)
-            if epoch > 1:
-                best[name] = min(best[name], time.perf_counter() - start)
-            elif name != "torch" and not _is_equal(loop, StackedLoop(alone, training, products=name)):
+            times_s[name].append(time.perf_counter() - start)
+            if epoch == 1 and name != "torch" and not _is_equal(loop, StackedLoop(alone, training, products=name)):
                 del loops[name]
-        if epoch > 1 and time.perf_counter() - begun > _WITHIN_S:
+        if time.perf_counter() - begun > _WITHIN_S:
             break
-    return {name: 1e6 * best[name] / _NUM_STEPS / len(pair.seeds) for name in loops}
+    num_steps = len(pair.seeds) * math.ceil(len(training.inputs) / pair.batch_size)
+    # The first epoch makes buffers.
+    return {name: 1e6 * min(times_s[name][1:] or times_s[name]) / num_steps for name in loops}
 
 
 def _is_equal(loop: StackedLoop, alone: StackedLoop) -> bool:

@@ -1,6 +1,7 @@
 """A step written out: forward, gradients and Adam as a list of prepared calls into buffers made once.
 
-Each call is an operator that autograd or `torch.optim.Adam` uses itself, so a step's numbers are theirs.
+Each call is an operator that autograd or `torch.optim.Adam` uses itself, so a step's numbers are theirs (but for what
+`products.py` does otherwise).
 
 Axis letters: R replicates, S steps, B samples of a batch, N samples, C classes, P parameters of one replicate.
 """
@@ -18,13 +19,9 @@ from torch import Tensor
 from sweep.config import TrialConfig
 from sweep.loops.contract import MOMENTS, TrainingSplit
 from sweep.loops.stacked import ACTIVATIONS, LOSSES
-from sweep.loops.stacked.losses import Call, Loss, gapless_parts
+from sweep.loops.stacked.losses import Call, Loss, gapless_parts, padded, whole_lines
 from sweep.pieces import load
 
-# Floats in 128 bytes. Every tensor of every replicate starts at a multiple of 128 bytes and is padded to one: kernels
-# take two vectors at a time, of 64 bytes each with AVX-512, and treat the odd floats at an end differently, so a
-# replicate's bits could depend on its place in the stack.
-_LINE = 32
 _aten = torch.ops.aten
 
 
@@ -35,7 +32,7 @@ class Stack:
         self.num_replicates = num_replicates
         self._shapes = [shape for outputs, inputs in shapes for shape in ((outputs, inputs), (outputs,))]
         sizes = [math.prod(shape) for shape in self._shapes]
-        *starts, end = itertools.accumulate(map(_whole_lines, sizes), initial=0)
+        *starts, end = itertools.accumulate(map(whole_lines, sizes), initial=0)
         self._slices = [slice(start, start + size) for start, size in zip(starts, sizes, strict=True)]
         # Where the parameters are among the padding, `[P]`.
         self.places = torch.cat([torch.arange(part.start, part.stop, device=device) for part in self._slices])
@@ -64,7 +61,6 @@ class Step(ABC):
         self._batch_size, self._num_steps = batch_size, num_steps
         self._num_replicates, self._device = stack.num_replicates, stack.num_steps.device
         self._loss: Loss = load(LOSSES[trial.loss])
-        self._target_rows = self._loss.target_rows(training.num_classes, batch_size, self._device)
         self._layers, self._layer_gradients = stack.layers("parameters"), stack.layers("gradients")
         widths = [training.inputs.shape[1], *(bias.shape[1] for _, bias in self._layers)]
         # Of every layer: its inputs, and the gradient with respect to its outputs.
@@ -92,7 +88,7 @@ class Step(ABC):
 
     @abstractmethod
     def _products(self, *operands: Tensor, out: Tensor) -> Iterator[Call]:
-        """Writes the product of the last two operands, of three plus the first, for each replicate."""
+        """Writes `left @ right` for each replicate, all `[R, ., .]`; of three operands the first is a bias to add."""
 
     def _scored(self, logits: Tensor, log_probabilities: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """What `_take` gives, from logits and log-probabilities `[S, R, B, C]`."""
@@ -142,16 +138,12 @@ class Step(ABC):
 
     def _buffer(self, width: int) -> tuple[Tensor, Tensor]:
         """Makes a buffer, flat `[R, B x width with padding]`, and the view `[R, B, width]` of it."""
-        size = self._batch_size * width
-        flat = torch.zeros(self._num_replicates, _whole_lines(size), device=self._device)
-        return flat, torch.unflatten(flat[:, :size], -1, (self._batch_size, width))
+        return padded(self._num_replicates, self._batch_size, width, device=self._device)
 
     def _logits_buffer(self, *steps: int) -> Tensor:
         """Makes a buffer for logits or their gradient, with padding: `[*steps, R, B, C]`."""
-        shape = (self._batch_size, self._training.num_classes)
-        size = math.prod(shape)
-        flat = torch.zeros(*steps, self._num_replicates, _whole_lines(size), device=self._device)
-        return torch.unflatten(flat[..., :size], -1, shape)
+        shape = (*steps, self._num_replicates, self._batch_size, self._training.num_classes)
+        return padded(*shape, device=self._device)[1]
 
     @classmethod
     def activation(cls, name: str, values: Tensor) -> Call:
@@ -184,6 +176,7 @@ class HostStep(Step):
 
     def _losses(self) -> Iterator[Iterable[Call]]:
         """Prepares the loss of each step: from its logits to their gradient."""
+        self._target_rows = self._loss.target_rows(self._training.num_classes, self._batch_size, self._device)
         self._logs, self._targets = self._logits_buffer(self._num_steps), self._target_rows[self._order]
         for own in zip(self._logits, self._logs, self._targets, strict=True):
             yield self._loss.gradient(*own, self._gradients[-1][1])
@@ -220,7 +213,3 @@ def _elementwise_parts(flat: Tensor) -> Sequence[Tensor]:
     Several threads would share that out at places that depend on R.
     """
     return [flat.view(-1)] if flat.is_cuda or torch.get_num_threads() == 1 else flat.unbind(0)
-
-
-def _whole_lines(num_floats: int) -> int:
-    return -(-num_floats // _LINE) * _LINE
