@@ -6,7 +6,6 @@ The only room that imports ray. Ray schedules and restarts; what happened is rea
     guard.py      a small process that outlives a killed driver and ends the Ray processes it left behind
     head.py       what is at an address before Ray joins it, and whether what Ray needs still lives; uses probe.py
     nodes.py      what nodes offer, and whether they are like the driver: versions, storage path
-    preload.py    what the workers of a private Ray import as they start
     private.py    what a private Ray needs of this machine, and why it has not started
     submit.py     hands a sweep to a cluster through Ray's job API
     trials.py     runs trials through Tune and passes on what they report; imports Ray, so it is imported last
