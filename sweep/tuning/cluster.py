@@ -32,8 +32,8 @@ _QUIET = {
     "TUNE_MAX_PENDING_TRIALS_PG": "64",
     # Ours are installed after ray.init, and one of them must stay in force.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    # Workers import these as they start, while the driver still waits for Ray; a trial would wait for them later. Nothing
-    # of ours: the workers do not know yet which `sweep` the driver runs, and might import another that is installed.
+    # Workers import these as they start, while the driver still waits for Ray; a trial would wait for them later.
+    # Nothing of ours: they do not know yet which `sweep` the driver runs, and might import another that is installed.
     "RAY_preload_python_modules": "torch,ray.tune",
     # Ray ends a waiting worker after a second, often just before the first trial would have taken it.
     "RAY_idle_worker_killing_time_threshold_ms": "60000",
