@@ -14,7 +14,7 @@ from sweep.config import SweepConfig, TrialConfig, names_data_file
 from sweep.datasets import Dataset, data_files, file_states, load_dataset
 from sweep.errors import DatasetError, ExperimentError, ResourceError, StorageError, SweepError
 from sweep.machine import NOT_THERE, versions
-from sweep.plan import ANY_WORKER, Work, Worker, make_manifest, work_of
+from sweep.plan import ANY_WORKER, Worker, make_manifest, work_of
 from sweep.records import DatasetRecord, Experiment, Manifest, State
 from sweep.report import choose_folder
 from sweep.storage import Storage
@@ -54,18 +54,21 @@ def examine(
         loaded.append(read_dataset(sweep, known(), data_dir))
         return check_dataset(loaded[0], known())
 
-    def planned(worker: Worker = ANY_WORKER) -> Manifest:
+    def dataset() -> Dataset:
         if not loaded:
             raise SweepError("not checked, because the data set could not be read")
-        return known() or make_manifest(sweep, loaded[0], name=name, command="", worker=worker)
+        return loaded[0]
+
+    def planned(worker: Worker) -> Manifest:
+        return known() or make_manifest(sweep, dataset(), name=name, command="", worker=worker)
 
     @functools.cache
-    def worker() -> Worker:
-        manifest = planned()
-        return _here(sweep, known(), work_of(sweep, known(), manifest.dataset))
+    def here() -> tuple[Manifest, Worker]:
+        worker = _describe_here(sweep, known(), dataset())
+        return planned(worker), worker
 
     def space_line() -> str:
-        manifest = planned()
+        manifest = planned(ANY_WORKER)
         left = State(experiment=experiment, manifest=manifest).again(manifest).left
         return check_space(storage, manifest, left)
 
@@ -76,8 +79,8 @@ def examine(
         yield from _private_findings(sweep)
     yield finding("data set", dataset_line)
     if not address:  # on a joined cluster a worker would answer, for which one may have to wait
-        yield finding("engine", lambda: check_engine(planned(worker()), worker()))
-        yield finding("products", lambda: describe_products(planned(worker()), worker()))
+        yield finding("engine", lambda: check_engine(*here()))
+        yield finding("products", lambda: describe_products(*here()))
     for record in [dataset.record for dataset in loaded]:
         yield Finding(check="classes", ok=True, text=describe_classes(record))
         yield from (Finding(check="data set", ok=True, doubtful=True, text=doubt) for doubt in record.doubts)
@@ -252,11 +255,11 @@ def _private_findings(sweep: SweepConfig) -> Iterator[Finding]:
     yield finding("resources", lambda: check_resources(sweep.resources, [node]))
 
 
-def _here(sweep: SweepConfig, manifest: Manifest | None, work: Work) -> Worker:
+def _describe_here(sweep: SweepConfig, manifest: Manifest | None, dataset: Dataset) -> Worker:
     from sweep.tuning import ask_worker, local_node, share_of_gpu
 
-    node = local_node(gpus=sweep.resources.num_gpus != 0)
-    return ask_worker(sweep.resources, share_of_gpu(sweep.resources, [node], manifest), work, joined=False)
+    num_gpus = share_of_gpu(sweep.resources, [local_node(gpus=sweep.resources.num_gpus != 0)], manifest)
+    return ask_worker(sweep.resources, num_gpus, work_of(sweep, manifest, dataset.record), joined=False)
 
 
 def _cluster_findings(sweep: SweepConfig, storage: Storage, address: str) -> Iterator[Finding]:

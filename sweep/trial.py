@@ -25,7 +25,7 @@ from sweep.loops.stacked.products import fastest, measure, numpy_library
 from sweep.metrics import TRAIN_TIME, history
 from sweep.pieces import LOOPS, LOSSES, WITH_PRODUCTS, load
 from sweep.plan import ANY_WORK, Work, Worker
-from sweep.records import DoneRecord, Experiment, ReplicateRecord, Rows, rows_of_2, utc_now
+from sweep.records import DoneRecord, Experiment, ReplicateRecord, Rows, products_of, rows_of_2, utc_now
 from sweep.tasks import DEFAULT_TASK, TASKS
 
 
@@ -37,7 +37,7 @@ def describe_worker(*, num_threads: int = 1, device: str = "cpu", work: Work = A
         us_per_step = measure(*work.sizes, num_threads=num_threads) if device == "cpu" else {}
         products = fastest(us_per_step)
     here = fingerprint(num_threads=num_threads, device=device, products=products)
-    refused = "" if here.get("products", "torch") == products else stacked.unfit(device, products)
+    refused = "" if products_of(here) == products else stacked.unfit(device, products)
     return Worker(fingerprint=here, unfit=unfit, us_per_step=us_per_step, products_refused=refused)
 
 
@@ -91,7 +91,7 @@ class TrialRun:
         here = fingerprint(num_threads=num_threads, device=device, products=products)
         self._trial, self._dataset, self._experiment = trial, dataset, experiment
         self._checkpoint_every = checkpoint_every
-        self._loop = _make_loop(trial, dataset, device, here.get("products", "torch"))
+        self._loop = _make_loop(trial, dataset, device, products_of(here))
         self._task = TASKS[DEFAULT_TASK]
         self._history: dict[tuple[str, str], list[list[float]]] = {}  # by split and metric, a row an epoch
         self._train_time_s = torch.zeros(len(trial.seeds), dtype=torch.float64)

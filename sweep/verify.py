@@ -18,7 +18,7 @@ from sweep.datasets import Dataset
 from sweep.doctor import Finding, check_dataset, finding, read_dataset
 from sweep.errors import ConfigError, ExperimentError, SweepError, unknown
 from sweep.metrics import history, scores
-from sweep.records import DoneRecord, Experiment, Manifest, State, read_state
+from sweep.records import DoneRecord, Experiment, Manifest, State, products_of, read_state
 from sweep.storage import LocalStorage
 
 # Another machine's rounding may turn the nearest of decisions, not more of them.
@@ -220,8 +220,8 @@ def _options(where: Mapping[str, Any]) -> dict[str, Any]:
     """How to train here as nearly as can be to what a fingerprint says."""
     from sweep.trial import device_like
 
-    products = where.get("products", "torch")
-    return {"num_threads": where.get("num_threads", 1), "device": device_like(where), "products": products}
+    num_threads = where.get("num_threads", 1)
+    return {"num_threads": num_threads, "device": device_like(where), "products": products_of(where)}
 
 
 def _changes(recorded: Sequence[Mapping[str, Any]], here: Mapping[str, Any]) -> str:

@@ -113,18 +113,12 @@ def test_a_hundred_steps_stay_with_float64(
 
 
 @pytest.mark.parametrize("products", NUMPY)
-@pytest.mark.parametrize(("num_images", "batch_size", "layers", "num_classes"), ODD_SIZES)
+@pytest.mark.parametrize("sizes", ODD_SIZES)
 @pytest.mark.parametrize(("activation", "loss"), [("relu", "hinge"), ("sigmoid", "cross_entropy")])
 def test_odd_sizes_are_as_near_to_float64_as_the_reference(
-    mnist: TrainingSplit,
-    num_images: int,
-    batch_size: int,
-    layers: tuple[int, ...],
-    num_classes: int,
-    activation: str,
-    loss: str,
-    products: str,
+    mnist: TrainingSplit, sizes: tuple[int, int, tuple[int, ...], int], activation: str, loss: str, products: str
 ) -> None:
+    num_images, batch_size, layers, num_classes = sizes
     training = odd_training_split(mnist, num_images, num_classes)
     config = trial(activation=activation, loss=loss, layers=layers, batch_size=batch_size, seeds=(0, 1))
     loops = (in_float64(config, training), ReferenceLoop(config, training))

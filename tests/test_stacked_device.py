@@ -31,9 +31,10 @@ from sweep.config import HIDDEN_LAYERS
 from sweep.loops.contract import TrainingSplit
 from sweep.loops.stacked import ACTIVATIONS
 from sweep.loops.stacked import device as device_module
+from sweep.loops.stacked.buffers import Stack
 from sweep.loops.stacked.device import DeviceStep, as_one_call, on_stream, own_stream, resident
 from sweep.loops.stacked.loop import StackedLoop
-from sweep.loops.stacked.step import Stack, make_all
+from sweep.loops.stacked.step import make_all
 from sweep.loops.torch import ReferenceLoop, layer_shapes
 
 DeviceSide = partial(StackedLoop, step=DeviceStep)

@@ -29,6 +29,7 @@ from sweep.records.contents import (
     Manifest,
     ReplicateRecord,
     Rows,
+    products_of,
     utc_now,
 )
 from sweep.records.experiment import Experiment
@@ -45,6 +46,7 @@ __all__ = [
     "State",
     "list_experiments",
     "open_experiment",
+    "products_of",
     "read_state",
     "rows_of_2",
     "utc_now",

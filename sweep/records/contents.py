@@ -105,7 +105,7 @@ class Manifest:
     @property
     def products(self) -> str:
         """The library that multiplies matrices on a CPU, one of `sweep.pieces.PRODUCTS`."""
-        return str(self.fingerprint.get("products", "torch"))
+        return products_of(self.fingerprint)
 
     @property
     def products_in_words(self) -> str:
@@ -220,6 +220,11 @@ class Checkpoint:
     file: str
     sha256: str
     content: bytes
+
+
+def products_of(fingerprint: Mapping[str, Any]) -> str:
+    """The library of products that a fingerprint names: torch where it names none, as those of sweep 0.1.0."""
+    return str(fingerprint.get("products", "torch"))
 
 
 def utc_now() -> str:

@@ -4,7 +4,8 @@ The R replicates of a grid point live in flat buffers and are trained step by st
 written out into buffers made once, a step is a prepared list of calls, Adam is one of them: so what autograd, Python
 and allocation cost is gone, and nearly all time goes to the matrix products.
 
-    step.py       buffers, a step written out, and how it is repeated on the CPU
+    buffers.py    where parameters, gradients and what lies between them are
+    step.py       a step written out, and how it is repeated on the CPU
     losses.py     the losses of steps
     device.py     how it is repeated on a CUDA device, as a graph; streams and data there
     loop.py       epochs, outputs and state

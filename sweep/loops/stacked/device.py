@@ -16,8 +16,9 @@ from torch import Tensor
 
 from sweep.config import TrialConfig
 from sweep.loops.contract import MOMENTS, TrainingSplit
+from sweep.loops.stacked.buffers import Stack
 from sweep.loops.stacked.losses import Call
-from sweep.loops.stacked.step import Stack, Step, make_all
+from sweep.loops.stacked.step import Step, make_all
 
 # As many streams as torch has on a device; it gives out the first again after the last.
 MOST_STREAMS = 32
@@ -64,7 +65,8 @@ class DeviceStep(Step):
             self._one()
         return self._scored(self._kept, torch.log_softmax(self._kept, -1), classes)
 
-    def _products(self, *operands: Tensor, out: Tensor) -> Iterator[Call]:
+    @classmethod
+    def _products(cls, *operands: Tensor, out: Tensor) -> Iterator[Call]:
         yield partial(torch.baddbmm if len(operands) == 3 else torch.bmm, *operands, out=out)
 
     def _next_batch(self, targets: Tensor) -> Iterator[Call]:

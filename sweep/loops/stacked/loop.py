@@ -11,8 +11,9 @@ from torch import Tensor
 
 from sweep.config import TrialConfig
 from sweep.loops.contract import MOMENTS, EpochScores, TrainingSplit
+from sweep.loops.stacked.buffers import Stack
 from sweep.loops.stacked.device import DeviceStep, on_stream, own_stream, resident
-from sweep.loops.stacked.step import Stack, Step
+from sweep.loops.stacked.step import Step
 from sweep.loops.torch import SCORING_BATCH, initial_parameters, layer_shapes, shuffle
 from sweep.pieces import PRODUCTS, load
 

@@ -3,9 +3,8 @@
 Axis letters: R replicates, S steps, B samples of a batch, N samples, C classes.
 """
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,12 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from sweep.loops.stacked.buffers import gapless_parts, padded
+
 Call = Callable[[], object]
 Floats = NDArray[np.float32]
-# Floats in 128 bytes. Every tensor of every replicate starts at a multiple of 128 bytes and is padded to one: kernels
-# take two vectors at a time, of 64 bytes each with AVX-512, and treat the odd floats at an end differently, so a
-# replicate's bits could depend on its place in the stack.
-_LINE = 32
 
 
 class Columns(ABC):
@@ -164,20 +161,3 @@ HINGE = Loss(
     of_samples=lambda logits, logs, classes: functional.multi_margin_loss(logits, classes, reduction="none"),
     columns=_HingeColumns,
 )
-
-
-def padded(*shape: int, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
-    """Makes a buffer for matrices, flat `[..., M x N with padding]`, and the view of `shape`."""
-    size = math.prod(shape[-2:])
-    flat = torch.zeros(*shape[:-2], whole_lines(size), device=device)
-    return flat, torch.unflatten(flat[..., :size], -1, shape[-2:])
-
-
-def whole_lines(num_floats: int) -> int:
-    """The smallest number of floats, at least as many, that fills whole lines."""
-    return -(-num_floats // _LINE) * _LINE
-
-
-def gapless_parts(*tensors: Tensor) -> Sequence[tuple[Tensor, ...]]:
-    """The parts of tensors `[R, ...]` for a kernel that writes to tensors without gaps only; padding makes gaps."""
-    return [tensors] if all(tensor.is_contiguous() for tensor in tensors) else list(zip(*tensors, strict=True))

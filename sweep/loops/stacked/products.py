@@ -69,10 +69,6 @@ class NumpyStep(HostStep):
         predictions = self._logits[: len(batches)].transpose(-1, -2).max(-2).indices
         return losses, predictions == classes
 
-    def _products(self, *operands: Tensor, out: Tensor) -> Iterator[Call]:
-        *bias, left, right = operands
-        return self._product(left, right, out, *bias)
-
     def _bias_gradient(self, gradient: Tensor, out: Tensor) -> Call:
         ones = np.ones((1, self._batch_size), np.float32)
         return partial(np.matmul, ones, gradient.numpy(), out.unsqueeze(1).numpy())
@@ -82,9 +78,10 @@ class NumpyStep(HostStep):
         return torch.unflatten(by_samples, -1, (-1, self._batch_size)).transpose(-1, -2)
 
     @classmethod
-    def _product(cls, left: Tensor, right: Tensor, out: Tensor, *bias: Tensor) -> Iterator[Call]:
-        operands = tiles(left, right, out) if cls.cut else (left, right, out)
-        yield partial(np.matmul, *(tensor.numpy() for tensor in operands))
+    def _products(cls, *operands: Tensor, out: Tensor) -> Iterator[Call]:
+        *bias, left, right = operands
+        factors = tiles(left, right, out) if cls.cut else (left, right, out)
+        yield partial(np.matmul, *(tensor.numpy() for tensor in factors))
         for values in bias:
             yield partial(out.add_, values)
 
@@ -101,7 +98,7 @@ class NumpyStep(HostStep):
         """Gives the outputs `[N, outputs]` of a layer of one replicate."""
         outputs = inputs.new_empty(len(inputs), len(weight))
         with np.errstate(all="ignore"):
-            make_all([*cls._product(inputs, weight.t(), outputs, bias)])
+            make_all([*cls._products(bias, inputs, weight.t(), out=outputs)])
         return outputs
 
 

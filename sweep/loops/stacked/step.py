@@ -6,8 +6,6 @@ Each call is an operator that autograd or `torch.optim.Adam` uses itself, so a s
 Axis letters: R replicates, S steps, B samples of a batch, N samples, C classes, P parameters of one replicate.
 """
 
-import itertools
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -19,32 +17,11 @@ from torch import Tensor
 from sweep.config import TrialConfig
 from sweep.loops.contract import MOMENTS, TrainingSplit
 from sweep.loops.stacked import ACTIVATIONS, LOSSES
-from sweep.loops.stacked.losses import Call, Loss, gapless_parts, padded, whole_lines
+from sweep.loops.stacked.buffers import Stack, gapless_parts, padded
+from sweep.loops.stacked.losses import Call, Loss
 from sweep.pieces import load
 
 _aten = torch.ops.aten
-
-
-class Stack:
-    """Parameters, gradients and Adam's moments of a group, each in one flat buffer `[R, P with padding]`."""
-
-    def __init__(self, shapes: Sequence[tuple[int, int]], num_replicates: int, device: torch.device) -> None:
-        self.num_replicates = num_replicates
-        self._shapes = [shape for outputs, inputs in shapes for shape in ((outputs, inputs), (outputs,))]
-        sizes = [math.prod(shape) for shape in self._shapes]
-        *starts, end = itertools.accumulate(map(whole_lines, sizes), initial=0)
-        self._slices = [slice(start, start + size) for start, size in zip(starts, sizes, strict=True)]
-        # Where the parameters are among the padding, `[P]`.
-        self.places = torch.cat([torch.arange(part.start, part.stop, device=device) for part in self._slices])
-        names = ("parameters", "gradients", *MOMENTS)
-        self.flat = {name: torch.zeros(num_replicates, end, device=device) for name in names}
-        self.num_steps = torch.tensor(0.0, device=device)
-
-    def layers(self, name: str) -> list[tuple[Tensor, Tensor]]:
-        """Gives views of each layer's weights `[R, outputs, inputs]` and biases `[R, outputs]`."""
-        parts = zip(self._slices, self._shapes, strict=True)
-        views = [self.flat[name][:, part].view(-1, *shape) for part, shape in parts]
-        return list(zip(views[::2], views[1::2], strict=True))
 
 
 class Step(ABC):
@@ -86,8 +63,9 @@ class Step(ABC):
     def _take(self, batches: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """Takes a step per batch, both `[S, R, B]`; gives each sample's loss, and whether its prediction is correct."""
 
+    @classmethod
     @abstractmethod
-    def _products(self, *operands: Tensor, out: Tensor) -> Iterator[Call]:
+    def _products(cls, *operands: Tensor, out: Tensor) -> Iterator[Call]:
         """Writes `left @ right` for each replicate, all `[R, ., .]`; of three operands the first is a bias to add."""
 
     def _scored(self, logits: Tensor, log_probabilities: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
@@ -195,7 +173,8 @@ class HostStep(Step):
         for calls in self._calls[:num_steps]:
             make_all(calls)
 
-    def _products(self, *operands: Tensor, out: Tensor) -> Iterator[Call]:
+    @classmethod
+    def _products(cls, *operands: Tensor, out: Tensor) -> Iterator[Call]:
         product = torch.addmm if len(operands) == 3 else torch.mm
         for *parts, part_out in zip(*operands, out, strict=True):
             yield partial(product, *parts, out=part_out)
